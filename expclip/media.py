@@ -1,0 +1,113 @@
+"""Sound in and out: any file that ffmpeg reads -> mono float samples, and samples -> files.
+
+ffmpeg's own message goes into the error. The program comes from the system, else from `imageio-ffmpeg`.
+Files that libsndfile reads itself (wav, flac, ogg, mp3) do not start a process.
+"""
+
+import os
+import shutil
+import subprocess
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+
+from expclip import storage
+from expclip.errors import BadRequestError
+from expclip.rig import FloatArray
+
+SAMPLE_RATE = 16_000
+"""Rate at which all models hear."""
+MAX_SECONDS = 4 * 3600.0
+"""Longest sound taken at once."""
+
+
+@cache
+def ffmpeg() -> str:
+    """Return the path of an ffmpeg program; raises BadRequestError if there is none."""
+    found = os.environ.get("EXPCLIP_FFMPEG") or shutil.which("ffmpeg")
+    if found:
+        return found
+    import imageio_ffmpeg
+
+    return str(imageio_ffmpeg.get_ffmpeg_exe())
+
+
+def read_audio(path: str, *, start: float = 0.0, end: float | None = None, rate: int = SAMPLE_RATE) -> FloatArray:
+    """Return the sound of a file, mono -1..1 at `rate` Hz, samples (N,), cut to `start`..`end` seconds.
+
+    Raises BadRequestError, naming the file, if it is missing, empty, holds no sound, cannot be decoded, or if the
+    cut is empty or lies outside.
+    """
+    if end is not None and not end > start:
+        raise BadRequestError(f"{path}: end {end:g} s is not after start {start:g} s")
+    if not (np.isfinite(start) and start >= 0):
+        raise BadRequestError(f"{path}: start {start!r} s is not a time within the file")
+    if not storage.exists(path):
+        raise BadRequestError(f"no such file: {path}")
+    if storage.is_folder(path):
+        raise BadRequestError(f"{path} is a folder, not a sound file")
+    with storage.local_copy(path) as name:
+        if os.path.getsize(name) == 0:
+            raise BadRequestError(f"{path}: the file is empty")
+        audio_N = _decode(name, path, rate)
+    if not len(audio_N):
+        raise BadRequestError(f"{path}: no sound in the file")
+    return _cut(audio_N, path, start, end, rate)
+
+
+def _cut(audio_N: FloatArray, path: str, start: float, end: float | None, rate: int) -> FloatArray:
+    length = len(audio_N) / rate
+    if start >= length:
+        raise BadRequestError(f"{path}: start {start:g} s lies behind its end ({length:.3f} s)")
+    if end is not None and end > length + 0.1:
+        raise BadRequestError(f"{path}: end {end:g} s lies behind its end ({length:.3f} s)")
+    return audio_N[round(start * rate) : None if end is None else round(end * rate)]
+
+
+def _decode(name: str, path: str, rate: int) -> FloatArray:
+    import soundfile
+
+    try:
+        with soundfile.SoundFile(name) as file:
+            if file.frames / file.samplerate > MAX_SECONDS:
+                raise BadRequestError(f"{path}: longer than {MAX_SECONDS:g} s")
+            samples = file.read(dtype="float32", always_2d=True).mean(1)
+            source_rate = file.samplerate
+    except soundfile.LibsndfileError:
+        return _decode_ffmpeg(name, path, rate)
+    if not np.isfinite(samples).all():
+        raise BadRequestError(f"{path}: the sound holds NaN or infinity")
+    return resample_audio(samples, source_rate, rate)
+
+
+def _decode_ffmpeg(name: str, path: str, rate: int) -> FloatArray:
+    command = [
+        *(ffmpeg(), "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe", "-i", f"file:{name}"),
+        *("-map", "0:a:0", "-ac", "1", "-ar", str(rate), "-t", str(MAX_SECONDS), "-f", "f32le", "-"),
+    ]
+    done = subprocess.run(command, capture_output=True, check=False)
+    if done.returncode or not done.stdout:
+        lines = done.stderr.decode(errors="replace").strip().replace(name, path).splitlines()
+        reason = lines[-1] if lines else "no samples"
+        raise BadRequestError(f"{path}: cannot be read as sound: {reason}")
+    return np.frombuffer(done.stdout, np.float32)
+
+
+def resample_audio(audio_N: FloatArray, rate: int, new_rate: int) -> FloatArray:
+    """Return samples at another rate (polyphase filter)."""
+    if rate == new_rate:
+        return np.ascontiguousarray(audio_N, np.float32)
+    from scipy.signal import resample_poly
+
+    divisor = int(np.gcd(rate, new_rate))
+    return resample_poly(audio_N, new_rate // divisor, rate // divisor).astype(np.float32)  # type: ignore[no-any-return]
+
+
+def write_audio(path: str, audio_N: FloatArray, rate: int = SAMPLE_RATE) -> None:
+    """Write samples (N,) to a local or remote file; the format by its suffix (.wav, .flac, .ogg)."""
+    import soundfile
+
+    with storage.write_once(path) as name:
+        subtype = "VORBIS" if Path(path).suffix == ".ogg" else "PCM_16"
+        soundfile.write(name, np.clip(audio_N, -1, 1), rate, subtype=subtype)

@@ -1,0 +1,78 @@
+"""The tables that carry everything between processes, as pyarrow schemas; each column says what it holds.
+
+CLIPS -> TRACKS -> TEAD -> (models) -> ANIMATIONS. Rows that failed are written with ERRORS to `TABLE.errors`.
+"""
+
+import json
+from collections.abc import Mapping
+
+import pyarrow as pa
+
+from expclip.rig import Rig, load_rig
+
+
+def frames_type(rig: Rig | None = None) -> pa.DataType:
+    """Return the type of weights over time: a list of frames, each `len(rig)` floats in the rig's order."""
+    return pa.list_(pa.list_(pa.float32(), len(rig or load_rig())))
+
+
+def _schema(columns: Mapping[str, tuple[pa.DataType, str]], rig: Rig | None = None) -> pa.Schema:
+    fields = [pa.field(name, kind, metadata={"comment": comment}) for name, (kind, comment) in columns.items()]
+    rig = rig or load_rig()
+    return pa.schema(fields, metadata={"rig": rig.name, "channels": json.dumps(rig.channels)})
+
+
+CLIPS = _schema(
+    {
+        "clip_id": (pa.string(), "unique name of the clip: letters, digits, '.', '_' and '-'"),
+        "corpus": (pa.string(), "importer that made the row"),
+        "speaker": (pa.string(), "who speaks, unique within the corpus"),
+        "split": (pa.string(), "train, val or test"),
+        "audio": (pa.string(), "path of the sound, relative to the table's folder or absolute, or s3://"),
+        "video": (pa.string(), "path of the picture, or empty"),
+        "start": (pa.float64(), "first second of the clip within the file"),
+        "end": (pa.float64(), "last second of the clip within the file; NaN: to its end"),
+        "text": (pa.string(), "the words spoken, or empty"),
+        "language": (pa.string(), "BCP 47, such as en or zh"),
+        "emotion": (pa.string(), "label of the corpus, or empty"),
+        "prompt": (pa.string(), "style of the performance in words, or empty"),
+        "action_units": (pa.string(), "JSON of the expression acted, {AU: intensity}, or empty"),
+        "phones": (pa.string(), "JSON [[start, end, ARPAbet phone], ...] in seconds of the clip, or empty"),
+        "licence": (pa.string(), "terms of the corpus"),
+    }
+)
+
+TRACKS = _schema(
+    {
+        "clip_id": (pa.string(), "key into CLIPS"),
+        "fps": (pa.float64(), "frames a second; frame t stands at t / fps seconds of the clip"),
+        "weights": (frames_type(), "measured or modelled expression, 0..1"),
+        "valid": (pa.list_(pa.bool_()), "whether a face was measured in that frame"),
+        "mask": (pa.list_(pa.string()), "channels that this track may teach; the others are not known"),
+        "extractor": (pa.string(), "what measured it"),
+    }
+)
+
+ANIMATIONS = _schema(
+    {
+        "clip_id": (pa.string(), "key of the catalogue row"),
+        "prompt": (pa.string(), "style asked for"),
+        "intensity": (pa.float64(), "strength asked for, 0..1.5"),
+        "fps": (pa.float64(), "frames a second"),
+        "seconds": (pa.float64(), "length of the audio"),
+        "weights": (frames_type(), "generated expression over time, 0..1"),
+        "style": (pa.list_(pa.float32()), "style embedding of the prompt, unit length"),
+        "files": (pa.list_(pa.string()), "exported files, relative to the output folder"),
+        "request": (pa.string(), "digest of all that decides the result: row, audio, settings, checkpoint"),
+        "wall_s": (pa.float64(), "seconds of work on this clip, exports included"),
+        "provenance": (pa.string(), "JSON: checkpoint, seed, command's settings, version"),
+    }
+)
+
+ERRORS = pa.schema(
+    {
+        "clip_id": pa.string(),
+        "row": pa.string(),  # the row as JSON
+        "error": pa.string(),  # why it failed, one line
+    }
+)

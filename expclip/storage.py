@@ -1,0 +1,132 @@
+"""Files by path, local or `s3://` (through s3fs): the only module that tells the two apart.
+
+Everything written goes through `write_once`: the whole file appears under its name, or nothing does.
+"""
+
+import os
+import tempfile
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import IO, Any
+
+_S3 = "s3://"
+
+
+def is_remote(path: str) -> bool:
+    """Whether a path lies in object storage."""
+    return str(path).startswith(_S3)
+
+
+def _s3() -> Any:
+    import s3fs
+
+    return s3fs.S3FileSystem()
+
+
+def join(base: str, *parts: str) -> str:
+    """Join path parts; a part that is absolute or remote replaces what stands before it."""
+    for part in parts:
+        base = part if is_remote(part) or os.path.isabs(part) else f"{base.rstrip('/')}/{part}" if base else part
+    return base
+
+
+def parent(path: str) -> str:
+    """Return the folder of a path."""
+    return path.rsplit("/", 1)[0] if is_remote(path) else str(Path(path).parent)
+
+
+def exists(path: str) -> bool:
+    """Whether a file or folder is there."""
+    return bool(_s3().exists(path)) if is_remote(path) else os.path.exists(path)
+
+
+def is_folder(path: str) -> bool:
+    """Whether the path is a folder (in object storage: a prefix that holds something)."""
+    return bool(_s3().isdir(path)) if is_remote(path) else os.path.isdir(path)
+
+
+def listing(folder: str, suffix: str = "") -> list[str]:
+    """Return the paths of the files directly in a folder that end in `suffix`, sorted; none if it is not there."""
+    if is_remote(folder):
+        s3 = _s3()
+        s3.invalidate_cache()
+        found = s3.ls(folder, detail=True) if s3.exists(folder) else []
+        return sorted(_S3 + e["name"] for e in found if e["type"] == "file" and e["name"].endswith(suffix))
+    if not os.path.isdir(folder):
+        return []
+    return sorted(str(p) for p in Path(folder).iterdir() if p.is_file() and p.name.endswith(suffix))
+
+
+def open_read(path: str) -> IO[bytes]:
+    """Open a file for reading bytes; raises FileNotFoundError if it is not there."""
+    return _s3().open(path, "rb") if is_remote(path) else open(path, "rb")  # type: ignore[no-any-return]
+
+
+def read_bytes(path: str) -> bytes:
+    """Return the content of a file."""
+    with open_read(path) as file:
+        return file.read()
+
+
+def read_text(path: str) -> str:
+    """Return the content of a UTF-8 file."""
+    return read_bytes(path).decode("utf-8")
+
+
+@contextmanager
+def write_once(path: str) -> Iterator[str]:
+    """Give a local file name to write to; on success its content appears at `path`, on any error nothing does.
+
+    The name ends like `path`, so that tools which look at suffixes work. Missing local folders are made.
+    """
+    name = path.rsplit("/", 1)[-1]
+    if is_remote(path):
+        with tempfile.TemporaryDirectory() as folder:
+            yield f"{folder}/{name}"
+            _s3().put_file(f"{folder}/{name}", path)
+        return
+    target = Path(path)
+    target.parent.mkdir(parents=True, exist_ok=True)
+    partial = target.with_name(f".{uuid.uuid4().hex[:8]}.partial.{name}")
+    try:
+        yield str(partial)
+        os.replace(partial, target)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_bytes(path: str, content: bytes) -> None:
+    """Write a file whole or not at all."""
+    with write_once(path) as name:
+        Path(name).write_bytes(content)
+
+
+def remove(path: str) -> None:
+    """Remove one file; it is no error if it is not there."""
+    if is_remote(path):
+        s3 = _s3()
+        if s3.exists(path):
+            s3.rm_file(path)
+    else:
+        Path(path).unlink(missing_ok=True)
+
+
+@contextmanager
+def local_copy(path: str) -> Iterator[str]:
+    """Give a local file with the content of `path`: the file itself, or a temporary download."""
+    if not is_remote(path):
+        yield path
+        return
+    with tempfile.TemporaryDirectory() as folder:
+        name = f"{folder}/{path.rsplit('/', 1)[-1]}"
+        _s3().get_file(path, name)
+        yield name
+
+
+def check_writable(folder: str) -> None:
+    """Raise OSError if nothing can be written into a folder (which is made if missing)."""
+    probe = join(folder, f".probe-{uuid.uuid4().hex[:8]}")
+    write_bytes(probe, b"")
+    remove(probe)

@@ -1,0 +1,62 @@
+"""Style: what an expression prompt of any kind becomes, a direction in ExpCLIP's space and a strength."""
+
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from expclip.errors import BadRequestError
+from expclip.rig import FloatArray
+
+MAX_INTENSITY = 1.5
+"""Strongest multiple of what the prompt asks for."""
+
+
+@dataclass(frozen=True, eq=False)
+class Style:
+    """A style embedding (D,) of unit length, how strong the prompt itself is (0..1), and a multiple of that (0..1.5).
+
+    Direction and strength are apart: scaling `intensity` never changes which feeling is shown.
+    """
+
+    embedding_D: FloatArray
+    strength: float
+    intensity: float = 1.0
+    prompt: str = field(default="")
+
+    @property
+    def vector_D(self) -> FloatArray:
+        """What the generator is given: direction times strength times intensity; zero means neutral."""
+        return self.embedding_D * np.float32(self.strength * self.intensity)
+
+    def scaled(self, intensity: float) -> "Style":
+        """Return the same style at another intensity."""
+        return replace(self, intensity=check_intensity(intensity))
+
+
+def check_intensity(intensity: float) -> float:
+    """Return the intensity; raises BadRequestError unless it lies within 0..1.5."""
+    if not 0 <= intensity <= MAX_INTENSITY:  # NaN fails, too
+        raise BadRequestError(f"intensity {intensity!r} is outside 0..{MAX_INTENSITY:g}")
+    return float(intensity)
+
+
+def blend(first: Style, second: Style, share: float) -> Style:
+    """Return the style that is `share` (0..1) of the way from the first to the second, along the great circle.
+
+    Strength and intensity are interpolated linearly. Raises BadRequestError for a share outside 0..1.
+    """
+    if not 0 <= share <= 1:
+        raise BadRequestError(f"share {share!r} is outside 0..1")
+    mixed_D = slerp(first.embedding_D, second.embedding_D, share)
+    prompt = " + ".join(filter(None, (first.prompt, second.prompt)))
+    strength = first.strength * (1 - share) + second.strength * share
+    return Style(mixed_D, strength, first.intensity * (1 - share) + second.intensity * share, prompt)
+
+
+def slerp(first_D: FloatArray, second_D: FloatArray, share: float) -> FloatArray:
+    """Interpolate two unit vectors (D,) on the sphere; opposite ones go through an arbitrary side."""
+    angle = float(np.arccos(np.clip(first_D @ second_D, -1, 1)))
+    if angle < 1e-4:
+        return first_D
+    mixed = (np.sin((1 - share) * angle) * first_D + np.sin(share * angle) * second_D) / max(np.sin(angle), 1e-6)
+    return (mixed / max(float(np.linalg.norm(mixed)), 1e-6)).astype(np.float32)

@@ -1,0 +1,1 @@
+"""Online animation on Ray Serve."""
