@@ -38,7 +38,10 @@ def units(rig: Rig | None = None) -> tuple[str, ...]:
 
 
 def to_vector(action_units: Mapping[str, float], rig: Rig | None = None) -> FloatArray:
-    """Return intensities (U,) in the order of `units()`; raises BadRequestError for unknown units or values outside 0..1."""
+    """Return intensities (U,) in the order of `units()`.
+
+    Raises BadRequestError for an unknown unit or a value outside 0..1.
+    """
     vector_U = np.zeros(len(units(rig)), np.float32)
     for code, value in action_units.items():
         base, side = parse(code, rig)
@@ -68,9 +71,7 @@ def from_vector(vector_U: FloatArray, rig: Rig | None = None, *, threshold: floa
 
 @cache
 def matrix(rig: Rig | None = None) -> FloatArray:
-    """Return (U, C): how strongly each place of the unit vector drives each channel.
-
-    """
+    """Return (U, C): how strongly each place of the unit vector drives each channel."""
     rig = rig or load_rig()
     matrix_UC = np.zeros((len(units(rig)), len(rig)), np.float32)
     for row, code in enumerate(units(rig)):
@@ -96,7 +97,7 @@ def vector_to_weights(vector_U: FloatArray, rig: Rig | None = None) -> FloatArra
     sided = np.array([unit.sided for unit in (rig or load_rig()).action_units.values()])
     effective = np.where(sided[:, None], pairs, mean).reshape(vector_U.shape)
     weights = (effective[..., :, None] * matrix(rig)).max(-2)
-    return np.clip(weights, 0, 1).astype(np.float32)
+    return np.asarray(np.clip(weights, 0, 1), np.float32)
 
 
 def from_weights(weights_C: FloatArray, rig: Rig | None = None) -> dict[str, float]:

@@ -74,7 +74,7 @@ class Animation:
 
 
 def resample(weights_TC: FloatArray, fps: float, new_fps: float) -> FloatArray:
-    """Return weights (T', C) at `new_fps` by linear interpolation in time, T' = round(T * new_fps / fps), at least 1."""
+    """Return weights at `new_fps`, linear in time: (round(T * new_fps / fps), C), at least one frame."""
     count = max(1, round(len(weights_TC) * new_fps / fps)) if len(weights_TC) else 0
     return sample_at(weights_TC, fps, np.arange(count) / new_fps)
 

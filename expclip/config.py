@@ -16,7 +16,9 @@ from expclip.errors import BadRequestError, unknown
 T = TypeVar("T")
 
 
-def load(kind: type[T], recipe: str | None = None, table: str | None = None, sets: Iterable[str] = (), **given: Any) -> T:
+def load(
+    kind: type[T], recipe: str | None = None, table: str | None = None, sets: Iterable[str] = (), **given: Any
+) -> T:
     """Return a `kind` from its defaults, the table `[table]` of a recipe file, `a.b=value` strings and keywords.
 
     Raises BadRequestError for a missing recipe, an unknown key, a missing required one or a value of another type.

@@ -59,4 +59,4 @@ def slerp(first_D: FloatArray, second_D: FloatArray, share: float) -> FloatArray
     if angle < 1e-4:
         return first_D
     mixed = (np.sin((1 - share) * angle) * first_D + np.sin(share * angle) * second_D) / max(np.sin(angle), 1e-6)
-    return (mixed / max(float(np.linalg.norm(mixed)), 1e-6)).astype(np.float32)
+    return np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-6), np.float32)
