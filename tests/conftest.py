@@ -1,0 +1,74 @@
+"""Fixtures for the whole suite: one local Ray cluster a run, optional material, a little speech-like sound."""
+
+import os
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+os.environ.pop("RAY_ADDRESS", None)
+for _name, _value in {
+    "RAY_AUTH_MODE": "disabled",
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_DATA_USE_DATASOURCE_V2": "0",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "OMP_NUM_THREADS": "1",
+    "HF_HUB_OFFLINE": "1",
+}.items():
+    os.environ.setdefault(_name, _value)  # before ray, torch or transformers is imported
+
+ROOT = Path(__file__).resolve().parent.parent
+
+
+@pytest.fixture(scope="session")
+def shared_data() -> Path:
+    """Real material that does not ship with the project; tests that want it skip where it is absent."""
+    folder = Path(os.environ.get("EXPCLIP_TEST_DATA", ROOT.parent / "shared" / "data"))
+    if not folder.is_dir():
+        pytest.skip(f"no test material at {folder} (set EXPCLIP_TEST_DATA)")
+    return folder
+
+
+@pytest.fixture(scope="session")
+def ray_local() -> Iterator[Any]:
+    """One local cluster for all tests that need Ray: 4 logical CPUs, its own short temporary folder."""
+    import ray
+
+    with tempfile.TemporaryDirectory(prefix="r", ignore_cleanup_errors=True) as folder:
+        ray.init(
+            address="local",
+            num_cpus=4,
+            include_dashboard=False,
+            _temp_dir=folder,
+            log_to_driver=False,
+            object_store_memory=200 << 20,
+            runtime_env={"env_vars": {"PYTHONPATH": str(ROOT)}},
+        )
+        yield ray
+        ray.shutdown()
+
+
+@pytest.fixture
+def data_context(ray_local: Any) -> Iterator[Any]:
+    """Ray Data's global settings, put back after the test."""
+    import copy
+
+    from ray.data import DataContext
+
+    before = DataContext.get_current()
+    DataContext._set_current(copy.deepcopy(before))
+    yield DataContext.get_current()
+    DataContext._set_current(before)
+
+
+@pytest.fixture(scope="session")
+def babble() -> np.ndarray[Any, Any]:
+    """Two seconds of speech-like sound at 16 kHz, samples (32000,): syllables of a buzz, silence at both ends."""
+    time = np.arange(32_000) / 16_000
+    buzz = np.sign(np.sin(2 * np.pi * 120 * time)) * np.exp(-((time * 120 % 1) * 4))
+    syllables = np.clip(np.sin(2 * np.pi * 2.5 * (time - 0.3)), 0, 1) * ((time > 0.3) & (time < 1.7))
+    return (0.4 * buzz * syllables).astype(np.float32)
