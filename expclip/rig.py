@@ -127,7 +127,7 @@ class Rig:
         out = self.zeros(*source.shape[:-1])
         seen: set[int] = set()
         for column, name in enumerate(names):
-            if name == "_neutral" or name in ROTATIONS or name.endswith("_deprecated"):
+            if name == "_neutral" or is_rotation(name) or name.endswith("_deprecated"):
                 continue
             k = self.index(name)
             if k in seen:
@@ -145,6 +145,11 @@ class Rig:
 def order_digest(names: Sequence[str]) -> str:
     """Return the first 16 hex digits of SHA-256 over the names joined by newlines."""
     return hashlib.sha256("\n".join(names).encode()).hexdigest()[:16]
+
+
+def is_rotation(name: str) -> bool:
+    """Whether a column is a signed rotation of the head or an eye, not a shape."""
+    return pascal(name) in ROTATIONS
 
 
 def pascal(name: str) -> str:

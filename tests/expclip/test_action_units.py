@@ -35,8 +35,14 @@ def test_the_jaw_units_are_three_depths_of_one_shape() -> None:
 
 @pytest.mark.parametrize(
     "expression",
-    [{"AU12": 0.6, "AU6": 0.4}, {"AU4": 0.5, "AU24": 0.3, "AU26": 0.5}, {"AU2L": 0.8}, {"AU64": 0.4, "AU43": 0.3}, {"AU28": 0.7}],
-)  # fmt: skip
+    [
+        {"AU12": 0.6, "AU6": 0.4},
+        {"AU4": 0.5, "AU24": 0.3, "AU26": 0.5},
+        {"AU2L": 0.8},
+        {"AU64": 0.4, "AU43": 0.3},
+        {"AU28": 0.7},
+    ],
+)
 def test_there_and_back(expression: dict[str, float]) -> None:
     assert action_units.from_weights(action_units.to_weights(expression)) == pytest.approx(expression)
 
