@@ -60,3 +60,17 @@ def slerp(first_D: FloatArray, second_D: FloatArray, share: float) -> FloatArray
         return first_D
     mixed = (np.sin((1 - share) * angle) * first_D + np.sin(share * angle) * second_D) / max(np.sin(angle), 1e-6)
     return np.asarray(mixed / max(float(np.linalg.norm(mixed)), 1e-6), np.float32)
+
+
+MAX_PROMPT = 1000
+"""Longest prompt in characters."""
+
+
+def check_prompt(prompt: str) -> str:
+    """Return the prompt without outer blanks; raises BadRequestError if it is empty or longer than 1,000 characters."""
+    text = " ".join(prompt.split())
+    if not text:
+        raise BadRequestError("the prompt is empty; say a feeling, such as 'a shy smile'")
+    if len(prompt) > MAX_PROMPT:
+        raise BadRequestError(f"the prompt has {len(prompt)} characters; at most {MAX_PROMPT} are valid")
+    return text
