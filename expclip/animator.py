@@ -1,4 +1,4 @@
-"""Animator: speech and a style in, an Animation out. The one predictor behind the command, the bulk job and the service.
+"""Animator: speech and a style in, an Animation out; the one predictor behind command, bulk job and service.
 
 `expclip.load(checkpoint)` builds it; `style()` embeds a prompt once, `animate()` uses it for many lines.
 B batch, T frames at 50 Hz, N samples, C channels, D style dimension.
@@ -46,7 +46,8 @@ class Animator:
     @property
     def device(self) -> torch.device:
         """Where the models compute."""
-        return next(self.generator.parameters()).device
+        parameter: torch.nn.Parameter = next(self.generator.parameters())
+        return parameter.device
 
     def style(
         self,
@@ -98,7 +99,7 @@ class Animator:
 
     @torch.inference_mode()
     def expression(self, style: Style) -> tuple[FloatArray, FloatArray]:
-        """Return what a style asks of a silent face: action units (U,) in the order of `action_units.units()`, weights (C,)."""
+        """Return what a style asks of a silent face: action units (U,), as `action_units.units()`, and weights (C,)."""
         vector_BD = torch.from_numpy(style.vector_D[None]).to(self.device)
         units_BU, weights_BC = self.expclip.decode_expression(vector_BD)
         return units_BU[0].cpu().numpy(), weights_BC[0].cpu().numpy()
@@ -186,9 +187,7 @@ class Animator:
             closures.append(motion.closure_BT[0, keep].cpu().numpy())
         return np.concatenate(weights), np.concatenate(closures)
 
-    def _provenance(
-        self, timed: Sequence[tuple[float, Style]], seed: int, options: PostOptions
-    ) -> dict[str, Any]:
+    def _provenance(self, timed: Sequence[tuple[float, Style]], seed: int, options: PostOptions) -> dict[str, Any]:
         return {
             "expclip": __version__,
             "checkpoint": self.digest,

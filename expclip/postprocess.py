@@ -69,7 +69,7 @@ def postprocess(
 def smooth(weights_TC: FloatArray) -> FloatArray:
     """Return weights filtered over three frames (1/4, 1/2, 1/4), one of them ahead; the ends are held."""
     padded = np.pad(weights_TC, ((1, 1), (0, 0)), mode="edge")
-    return padded[:-2] / 4 + padded[1:-1] / 2 + padded[2:] / 4
+    return np.asarray(padded[:-2] / 4 + padded[1:-1] / 2 + padded[2:] / 4, np.float32)
 
 
 def sound_level(audio_N: FloatArray, frames: int, *, rate: int = 16_000) -> FloatArray:

@@ -1,0 +1,48 @@
+# The commands that people and CI run. `make demo` first; `make test` for everything.
+VENV ?= .venv
+PYTHON ?= python3.11
+BIN := $(VENV)/bin
+OUT ?= out
+export PIP_DISABLE_PIP_VERSION_CHECK := 1
+
+.PHONY: demo test test-fast lint types check bench quality train-default install install-dev clean
+
+demo: install  ## animate the catalogue that ships with the package into out/demo
+	$(BIN)/expclip animate expclip/data/demo/catalogue.csv -o $(OUT)/demo --format livelink.csv,a2f.json,glb,mp4
+
+test: install-dev  ## the whole test suite, Ray included
+	$(BIN)/python -m pytest
+
+test-fast: install-dev  ## without Ray and without the models that ship
+	$(BIN)/python -m pytest -m "not ray and not model"
+
+lint: install-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: install-dev
+	$(BIN)/mypy
+
+check: lint types test
+
+bench: install-dev  ## ratios and real-time factors on this machine
+	$(BIN)/python -m ray_jobs.bench
+
+# A stamp tells which set of packages the environment holds; it is remade when the pins change.
+install: $(VENV)/.installed
+install-dev: $(VENV)/.installed-dev
+
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml infra/constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c infra/constraints.txt -e .
+	touch $@
+
+$(VENV)/.installed-dev: pyproject.toml infra/constraints.txt | $(BIN)/python
+	$(BIN)/python -m pip install --quiet -c infra/constraints.txt -e '.[synthesize,test]'
+	touch $@ $(VENV)/.installed
+
+clean:
+	rm -rf $(VENV) $(OUT) build *.egg-info

@@ -1,0 +1,97 @@
+"""Sound of any kind in; what cannot be sound is named."""
+
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from expclip import media
+from expclip.errors import BadRequestError
+
+
+@pytest.fixture
+def tone() -> np.ndarray:
+    return (0.5 * np.sin(2 * np.pi * 440 * np.arange(24_000) / 16_000)).astype(np.float32)
+
+
+@pytest.mark.parametrize("suffix", [".wav", ".flac", ".ogg"])
+def test_there_and_back(tmp_path: Path, tone: np.ndarray, suffix: str) -> None:
+    path = str(tmp_path / f"tone{suffix}")
+    media.write_audio(path, tone)
+    back = media.read_audio(path)
+    assert len(back) == len(tone)
+    assert np.corrcoef(back, tone)[0, 1] > 0.99
+
+
+def test_rate_and_channels_are_unified(tmp_path: Path) -> None:
+    import soundfile
+
+    time = np.arange(44_100) / 44_100
+    stereo = np.stack([np.sin(2 * np.pi * 300 * time), np.zeros_like(time)], 1)
+    soundfile.write(tmp_path / "s.wav", stereo, 44_100)
+    sound = media.read_audio(str(tmp_path / "s.wav"))
+    assert len(sound) == 16_000
+    expected = 0.5 * np.sin(2 * np.pi * 300 * np.arange(16_000) / 16_000)
+    assert np.abs(sound[500:-500] - expected[500:-500]).max() < 0.01
+
+
+def test_a_video_gives_its_sound(tmp_path: Path, tone: np.ndarray) -> None:
+    media.write_audio(str(tmp_path / "t.wav"), tone)
+    command = [media.ffmpeg(), "-v", "error", "-f", "lavfi", "-i", "color=s=64x64:d=1.5", "-i", str(tmp_path / "t.wav")]
+    subprocess.run([*command, "-shortest", str(tmp_path / "v.mp4")], check=True)
+    assert len(media.read_audio(str(tmp_path / "v.mp4"))) / 16_000 == pytest.approx(1.5, abs=0.1)
+
+
+def test_cuts_are_by_seconds(tmp_path: Path, tone: np.ndarray) -> None:
+    path = str(tmp_path / "t.wav")
+    media.write_audio(path, tone)
+    np.testing.assert_array_equal(media.read_audio(path, start=0.5, end=1.0), media.read_audio(path)[8000:16000])
+
+
+@pytest.mark.parametrize(
+    ("start", "end", "message"),
+    [
+        (1.0, 0.5, "end 0.5 s is not after start 1 s"),
+        (0.5, 0.5, "is not after"),
+        (-1.0, None, "start -1.0 s is not a time"),
+        (float("nan"), None, "start nan s"),
+        (0.0, float("nan"), "end nan"),
+        (2.0, None, "lies behind its end"),
+        (0.0, 9.0, "end 9 s lies behind its end"),
+    ],
+)
+def test_impossible_cuts_are_named(
+    tmp_path: Path, tone: np.ndarray, start: float, end: float | None, message: str
+) -> None:
+    path = str(tmp_path / "t.wav")
+    media.write_audio(path, tone)
+    with pytest.raises(BadRequestError, match=message):
+        media.read_audio(path, start=start, end=end)
+
+
+def test_what_is_no_sound_is_named(tmp_path: Path, tone: np.ndarray) -> None:
+    media.write_audio(str(tmp_path / "whole.flac"), tone)
+    contents = {
+        "empty.wav": b"",
+        "text.wav": b"this is a shopping list, not a sound\n" * 20,
+        "cut.flac": (tmp_path / "whole.flac").read_bytes()[:60],
+        "header.wav": b"RIFF\x24\x00\x00\x00WAVEfmt ",
+    }
+    for name, content in contents.items():
+        (tmp_path / name).write_bytes(content)
+        with pytest.raises(BadRequestError, match=name) as error:
+            media.read_audio(str(tmp_path / name))
+        assert "\n" not in str(error.value)
+    with pytest.raises(BadRequestError, match="no such file"):
+        media.read_audio(str(tmp_path / "none.wav"))
+    with pytest.raises(BadRequestError, match="is a folder"):
+        media.read_audio(str(tmp_path))
+
+
+def test_a_picture_has_no_sound(tmp_path: Path) -> None:
+    from PIL import Image
+
+    Image.new("RGB", (8, 8)).save(tmp_path / "p.png")
+    with pytest.raises(BadRequestError, match=r"p\.png: cannot be read as sound"):
+        media.read_audio(str(tmp_path / "p.png"))
