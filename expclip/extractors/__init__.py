@@ -1,0 +1,1 @@
+"""Face trackers: video in, weights over time out."""
