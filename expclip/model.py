@@ -19,8 +19,7 @@ from expclip.encoders import DEFAULT_TOWER, ClipTower, Image, add_lora, load_tow
 from expclip.errors import BadRequestError
 from expclip.rig import FloatArray, Rig, load_rig
 from expclip.style import Style
-
-CATEGORIES = ("neutral", "happiness", "sadness", "anger", "fear", "surprise", "disgust", "contempt", "mixed")
+from expclip.tead import CATEGORIES
 
 
 @dataclass(frozen=True)
@@ -84,16 +83,18 @@ class ExpCLIP(nn.Module):
         strength_B = peak_B1[:, 0] * nn.functional.softplus(correction_B + 0.54)
         return embedding_BD, strength_B.clamp(0, 1)
 
-    def decode_expression(self, vector_BD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def decode_expression(
+        self, vector_BD: torch.Tensor, *, presence: float | None = None
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return action units (B, U) and weights (B, C), both in 0..1, for style vectors (..., D).
 
         Units whose probability misses the threshold are exactly 0; all others grow in proportion to the vector's
-        length, which is the intensity of a unit at relative intensity 1.
+        length, which is the intensity of a unit at relative intensity 1. `presence` replaces the threshold.
         """
         magnitude = vector_BD.norm(dim=-1, keepdim=True)
         presence_BU, relative_BU = self.decode_direction(vector_BD / magnitude.clamp(min=1e-6))
-        width = self.config.gate_width
-        gate_BU = ((presence_BU.sigmoid() - self.config.presence) / (2 * width) + 0.5).clamp(0, 1)
+        threshold = self.config.presence if presence is None else presence
+        gate_BU = ((presence_BU.sigmoid() - threshold) / (2 * self.config.gate_width) + 0.5).clamp(0, 1)
         units_BU = (magnitude * gate_BU * relative_BU).clamp(0, 1)
         return units_BU, self.units_to_weights(units_BU)
 
