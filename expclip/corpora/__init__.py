@@ -18,8 +18,10 @@ Row = dict[str, Any]
 """A row of CLIPS or TRACKS by column name."""
 
 CORPORA = {
+    "aligned": "expclip.corpora.aligned",
     "facegood": "expclip.corpora.facegood",
     "grid": "expclip.corpora.grid",
+    "videos": "expclip.corpora.videos",
 }
 """Corpus name -> module."""
 
