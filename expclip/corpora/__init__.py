@@ -45,10 +45,15 @@ def load(corpus: str) -> Corpus:
 
 
 def read(folder: str) -> tuple[list[Row], dict[str, "pa.Table"]]:
-    """Return the clips of a corpus folder, `audio` made absolute, and by clip_id one-row tables of its tracks."""
+    """Return the clips of a corpus folder, `audio` made absolute, and by clip_id one-row tables of its tracks.
+
+    A corpus without faces has no tracks.
+    """
     clips = table(storage.join(folder, "clips")).to_pylist()
     for row in clips:
         row["audio"] = storage.join(folder, row["audio"])
+    if not storage.listing(storage.join(folder, "tracks"), ".parquet"):
+        return clips, {}
     tracks = table(storage.join(folder, "tracks"))
     names = tracks.column("clip_id").to_pylist()
     return clips, {name: tracks.slice(k, 1) for k, name in enumerate(names)}
