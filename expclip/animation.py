@@ -10,6 +10,16 @@ import numpy as np
 from expclip.errors import BadRequestError
 from expclip.rig import FloatArray, Rig, load_rig
 
+FPS_RANGE = (1.0, 240.0)
+"""Frame rates that can be asked for."""
+
+
+def check_fps(fps: float) -> float:
+    """Return the frame rate; raises BadRequestError unless it lies within 1..240."""
+    if not FPS_RANGE[0] <= fps <= FPS_RANGE[1]:  # NaN fails, too
+        raise BadRequestError(f"fps {fps!r} is outside {FPS_RANGE[0]:g}..{FPS_RANGE[1]:g}")
+    return float(fps)
+
 
 @dataclass(frozen=True, eq=False)
 class Animation:

@@ -15,7 +15,7 @@ import torch
 from expclip import __version__, augment, media
 from expclip import checkpoint as checkpoints
 from expclip import postprocess as post
-from expclip.animation import Animation, sample_at
+from expclip.animation import Animation, check_fps, sample_at
 from expclip.errors import BadRequestError
 from expclip.generator import Generator
 from expclip.model import ExpCLIP
@@ -27,7 +27,6 @@ CHUNK_SECONDS = 30.0
 """Speech is generated in pieces of this length, with the context that makes the seams exact."""
 TRANSITION = 0.4
 """Seconds over which one timed style turns into the next."""
-FPS_RANGE = (1.0, 240.0)
 _CACHED_STYLES = 4096
 
 TimedStyle = Sequence[tuple[float, Style]]
@@ -120,8 +119,7 @@ class Animator:
         `style` is a Style, a prompt, or a list of (second, Style) for a style that changes. `start` and `end` cut a
         file. `seed` decides the blinks. Frame k shows time k / fps of the cut.
         """
-        if not FPS_RANGE[0] <= fps <= FPS_RANGE[1]:
-            raise BadRequestError(f"fps {fps!r} is outside {FPS_RANGE[0]:g}..{FPS_RANGE[1]:g}")
+        check_fps(fps)
         timed = self._timed(style)
         if isinstance(audio, str | Path):
             audio_N = media.read_audio(str(audio), start=start, end=end)

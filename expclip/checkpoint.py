@@ -9,15 +9,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from importlib import resources
-from typing import Any
-
-import torch
-from safetensors.torch import load as load_tensors
-from safetensors.torch import save as dump_tensors
+from typing import TYPE_CHECKING, Any
 
 from expclip import storage
 from expclip.errors import BadRequestError, unknown
 from expclip.rig import Rig, load_rig
+
+if TYPE_CHECKING:
+    import torch
 
 FORMAT = 1
 CONFIG = "config.json"
@@ -29,7 +28,7 @@ class Part:
     """One model's share of a checkpoint: the sizes it is built from and its trained tensors."""
 
     config: Mapping[str, Any]
-    tensors: Mapping[str, torch.Tensor]
+    tensors: "Mapping[str, torch.Tensor]"
 
 
 @dataclass(frozen=True, eq=False)
@@ -55,11 +54,29 @@ def default_path() -> str:
     return str(resources.files("expclip") / "checkpoints" / "base")
 
 
+def check(folder: str | None = None) -> str:
+    """Return the folder (default: the one that ships); raises BadRequestError if there is no checkpoint in it."""
+    path = folder or default_path()
+    if not storage.exists(storage.join(path, CONFIG)):
+        raise BadRequestError(f"no such checkpoint: {path} (a folder with {CONFIG})")
+    return path
+
+
+def fingerprint(folder: str | None = None) -> str:
+    """Return 16 hex digits over all files of a checkpoint, without loading a model."""
+    digest = hashlib.sha256()
+    for path in storage.listing(check(folder)):
+        digest.update(path.rsplit("/", 1)[-1].encode() + hashlib.sha256(storage.read_bytes(path)).digest())
+    return digest.hexdigest()[:16]
+
+
 def save(folder: str, parts: Mapping[str, Part], provenance: Mapping[str, Any], rig: Rig | None = None) -> None:
     """Write a checkpoint. `config.json` comes last, so that a folder without it is no checkpoint.
 
     Floating tensors are stored as float16 (models compute in float32).
     """
+    from safetensors.torch import save as dump_tensors
+
     rig = rig or load_rig()
     for name in parts:
         if name not in PARTS:
@@ -82,10 +99,10 @@ def load(folder: str | None = None) -> Checkpoint:
 
     Raises BadRequestError if there is none, or if its format or rig is not ours.
     """
-    path = folder or default_path()
+    from safetensors.torch import load as load_tensors
+
+    path = check(folder)
     config_path = storage.join(path, CONFIG)
-    if not storage.exists(config_path):
-        raise BadRequestError(f"no such checkpoint: {path} (a folder with {CONFIG})")
     content = storage.read_bytes(config_path)
     try:
         config = json.loads(content)
@@ -106,10 +123,10 @@ def load(folder: str | None = None) -> Checkpoint:
     return Checkpoint(path, rig, parts, config.get("provenance", {}), digest.hexdigest()[:16])
 
 
-def _stored(tensor: torch.Tensor) -> torch.Tensor:
+def _stored(tensor: "torch.Tensor") -> "torch.Tensor":
     tensor = tensor.detach().cpu().contiguous()
     return tensor.half() if tensor.is_floating_point() else tensor
 
 
-def _computed(tensor: torch.Tensor) -> torch.Tensor:
+def _computed(tensor: "torch.Tensor") -> "torch.Tensor":
     return tensor.float() if tensor.is_floating_point() else tensor

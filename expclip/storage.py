@@ -6,7 +6,7 @@ Everything written goes through `write_once`: the whole file appears under its n
 import os
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
@@ -48,20 +48,51 @@ def is_folder(path: str) -> bool:
 
 
 def listing(folder: str, suffix: str = "") -> list[str]:
-    """Return the paths of the files directly in a folder that end in `suffix`, sorted; none if it is not there."""
+    """Return the paths of the files directly in a folder that end in `suffix`, sorted; none if it is not there.
+
+    Hidden files are left out: what a killed process was writing is one.
+    """
     if is_remote(folder):
         s3 = _s3()
         s3.invalidate_cache()
         found = s3.ls(folder, detail=True) if s3.exists(folder) else []
-        return sorted(_S3 + e["name"] for e in found if e["type"] == "file" and e["name"].endswith(suffix))
+        paths = (_S3 + e["name"] for e in found if e["type"] == "file")
+        return sorted(path for path in paths if path.endswith(suffix))
     if not os.path.isdir(folder):
         return []
-    return sorted(str(p) for p in Path(folder).iterdir() if p.is_file() and p.name.endswith(suffix))
+    names = [e.name for e in os.scandir(folder) if e.is_file() and e.name.endswith(suffix) and e.name[0] != "."]
+    return [join(folder, name) for name in sorted(names)]
+
+
+def fingerprints(paths: Iterable[str]) -> dict[str, str]:
+    """Return, for each of the paths that is there, a text that changes when its content is replaced.
+
+    That is its size and time of change, or its ETag in object storage, where each folder is listed once.
+    """
+    found: dict[str, str] = {}
+    folders: dict[str, dict[str, str]] = {}
+    for path in paths:
+        if is_remote(path):
+            folder = parent(path)
+            if folder not in folders:
+                folders[folder] = _etags(folder)
+            found.update({path: folders[folder][path]} if path in folders[folder] else {})
+        elif os.path.exists(path):
+            status = os.stat(path)
+            found[path] = f"{status.st_size}-{status.st_mtime_ns}"
+    return found
+
+
+def _etags(folder: str) -> dict[str, str]:
+    s3 = _s3()
+    s3.invalidate_cache()
+    entries = s3.ls(folder, detail=True) if s3.exists(folder) else []
+    return {_S3 + e["name"]: str(e.get("ETag", e.get("size"))) for e in entries}
 
 
 def open_read(path: str) -> IO[bytes]:
     """Open a file for reading bytes; raises FileNotFoundError if it is not there."""
-    return _s3().open(path, "rb") if is_remote(path) else open(path, "rb")  # type: ignore[no-any-return]
+    return _s3().open(path, "rb") if is_remote(path) else open(path, "rb")
 
 
 def read_bytes(path: str) -> bytes:
