@@ -15,7 +15,7 @@ from torch import nn
 
 from expclip import action_units, config
 from expclip.checkpoint import Part
-from expclip.encoders import DEFAULT_TOWER, ClipTower, Image, add_lora, load_tower
+from expclip.encoders import DEFAULT_TOWER, ClipTower, Image, add_lora, load_tower, lora_parameters
 from expclip.errors import BadRequestError
 from expclip.rig import FloatArray, Rig, load_rig
 from expclip.style import Style
@@ -33,6 +33,7 @@ class ExpCLIPConfig:
     dropout: float = 0.1  # in the heads, while training
     presence: float = 0.4  # probability from which a unit is shown; tuned on the validation split
     gate_width: float = 0.05  # half the range of probability over which a unit fades in
+    confidence: float = 0.5  # power of the probability that weakens what is uncertain; tuned with `presence`
 
 
 class ExpCLIP(nn.Module):
@@ -84,18 +85,21 @@ class ExpCLIP(nn.Module):
         return embedding_BD, strength_B.clamp(0, 1)
 
     def decode_expression(
-        self, vector_BD: torch.Tensor, *, presence: float | None = None
+        self, vector_BD: torch.Tensor, *, presence: float | None = None, confidence: float | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         """Return action units (B, U) and weights (B, C), both in 0..1, for style vectors (..., D).
 
         Units whose probability misses the threshold are exactly 0; all others grow in proportion to the vector's
-        length, which is the intensity of a unit at relative intensity 1. `presence` replaces the threshold.
+        length, which is the intensity of a unit at relative intensity 1. `presence` and `confidence` replace
+        those of the configuration.
         """
         magnitude = vector_BD.norm(dim=-1, keepdim=True)
         presence_BU, relative_BU = self.decode_direction(vector_BD / magnitude.clamp(min=1e-6))
         threshold = self.config.presence if presence is None else presence
-        gate_BU = ((presence_BU.sigmoid() - threshold) / (2 * self.config.gate_width) + 0.5).clamp(0, 1)
-        units_BU = (magnitude * gate_BU * relative_BU).clamp(0, 1)
+        power = self.config.confidence if confidence is None else confidence
+        certain_BU = presence_BU.sigmoid()
+        gate_BU = ((certain_BU - threshold) / (2 * self.config.gate_width) + 0.5).clamp(0, 1)
+        units_BU = (magnitude * gate_BU * relative_BU * certain_BU**power).clamp(0, 1)
         return units_BU, self.units_to_weights(units_BU)
 
     def decode_direction(self, embedding_BD: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
@@ -132,13 +136,9 @@ class ExpCLIP(nn.Module):
         return Part(asdict(self.config), dict(self.trained()))
 
     def trained(self) -> Mapping[str, torch.Tensor]:
-        """Return the tensors that training changes, by name."""
-        frozen = {f"tower.{name}" for name, weight in self.tower.named_parameters() if not weight.requires_grad}
-        return {k: v for k, v in self.state_dict().items() if not k.startswith("tower.") or self._is_lora(k, frozen)}
-
-    @staticmethod
-    def _is_lora(key: str, frozen: set[str]) -> bool:
-        return key not in frozen and key.endswith((".down", ".up"))
+        """Return the tensors that training changes, by name: all but the tower's own weights."""
+        corrections = {f"tower.{name}" for name, _ in lora_parameters(self.tower)}
+        return {k: v for k, v in self.state_dict().items() if not k.startswith("tower.") or k in corrections}
 
     @classmethod
     def from_part(cls, part: Part) -> "ExpCLIP":

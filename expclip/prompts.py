@@ -158,11 +158,12 @@ class Sampler:
         return found
 
     def _one(self) -> tuple[str, float]:
+        words = phrases.lexicon()
         intensity = round(float(self.random.integers(2, 21)) / 20, 2)
-        codes = tuple(self._any().aus) if self.random.random() < 0.5 else phrases.UNITS
-        code = _pick(codes or phrases.UNITS, self.random)
+        codes = tuple(self._any().aus) if self.random.random() < 0.5 else ()
+        code = _pick(codes or words.units, self.random)
         base, side = phrases.split_code(code)
-        if base == "AU30" or (not side and base in phrases.SIDED and self.random.random() < 0.25):
+        if base == "AU30" or (not side and base in words.paired and self.random.random() < 0.25):
             code = base + _pick(("L", "R"), self.random)
         return code, intensity
 

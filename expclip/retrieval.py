@@ -74,14 +74,18 @@ def ranks(texts_ND: FloatArray, expressions_ND: FloatArray) -> Mapping[str, floa
     return {**recalls, "rank": float(np.median(rank)), "rank_all": float(np.median(1 + closer_NN.sum(1)))}
 
 
-def best_threshold(model: Any, records: Sequence[Record], choices: Sequence[float]) -> float:
-    """Return the choice of presence threshold whose AU-F1, averaged over kinds of text, is highest on records."""
+def best_gate(model: Any, records: Sequence[Record], choices: Sequence[tuple[float, float]]) -> tuple[float, float]:
+    """Return the choice of (presence, confidence) of the decoder that is best on records.
+
+    Best is the highest sum of AU-F1 and R squared of units, averaged over kinds of text.
+    """
     truth_NU = np.stack([record.vector() for record in records])
     vectors = [text_vectors(model, [record.texts[kind] for record in records]) for kind in KINDS]
 
-    def score(choice: float) -> float:
-        shown = [model.decode_expression(vectors_ND, presence=choice)[0].numpy() for vectors_ND in vectors]
-        return float(np.mean([unit_f1(truth_NU, units_NU) for units_NU in shown]))
+    def score(choice: tuple[float, float]) -> float:
+        presence, confidence = choice
+        shown = [model.decode_expression(v, presence=presence, confidence=confidence)[0].numpy() for v in vectors]
+        return float(np.mean([unit_f1(truth_NU, u) + explained(truth_NU, u) for u in shown]))
 
     with torch.inference_mode():
         return max(choices, key=score)

@@ -76,3 +76,15 @@ ERRORS = pa.schema(
         "error": pa.string(),  # why it failed, one line
     }
 )
+
+TEAD = _schema(
+    {
+        "id": (pa.string(), "file letter, dash, four digits; decides the split"),
+        "emotion": (pa.string(), "free wording of the state"),
+        "category": (pa.string(), "one of seven emotions, neutral, or mixed"),
+        "valence": (pa.float64(), "unpleasant -1 to pleasant 1"),
+        "arousal": (pa.float64(), "calm -1 to excited 1"),
+        "texts": (pa.map_(pa.string(), pa.string()), "kind (tag, prompt, situation, description) to text"),
+        "aus": (pa.map_(pa.string(), pa.float64()), "action unit, L or R when one-sided, to intensity 0.05..1"),
+    }
+)

@@ -108,7 +108,7 @@ def fit(settings: Config, report: Report | None = None) -> Fitted:
         if late or waited > settings.patience:
             break
     model.load_state_dict(kept, strict=False)
-    model = _with_threshold(model.eval(), parts["val"])
+    model = _with_gate(model.eval(), parts["val"])
     metrics = {f"val_{k}": v for k, v in retrieval.evaluate(model, parts["val"]).items()} if parts["val"] else {}
     metrics |= retrieval.evaluate(model, parts["test"]) if parts["test"] else {}
     return Fitted(model, metrics, records, done, time.monotonic() - started)
@@ -209,12 +209,12 @@ class _Truth:
         self.circumplex_B2 = torch.tensor([[r.valence, r.arousal] if r else [0.0, 0.0] for r in records])
 
 
-def _with_threshold(model: ExpCLIP, records: Sequence[tead.Record]) -> ExpCLIP:
-    """Return the model with the presence threshold that is best on records (the validation split)."""
+def _with_gate(model: ExpCLIP, records: Sequence[tead.Record]) -> ExpCLIP:
+    """Return the model with the decoder's gate that is best on records (the validation split)."""
     if not records:
         return model
-    choices = [round(0.26 + 0.03 * k, 2) for k in range(12)]
-    best = retrieval.best_threshold(model, records, choices)
+    choices = [(round(0.26 + 0.03 * k, 2), power) for k in range(10) for power in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    presence, confidence = retrieval.best_gate(model, records, choices)
     part = model.to_part()
-    sizes: dict[str, Any] = {**part.config, "presence": best}
+    sizes: dict[str, Any] = {**part.config, "presence": presence, "confidence": confidence}
     return ExpCLIP.from_part(checkpoint.Part(sizes, part.tensors))
