@@ -1,0 +1,91 @@
+"""The Ray cluster a job runs on: one that is there already, or a small local one for this run alone.
+
+The environment is set before Ray is imported, because that is when Ray reads it.
+"""
+
+import logging
+import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from expclip.errors import BadRequestError
+
+_ENVIRONMENT = {
+    "RAY_USAGE_STATS_ENABLED": "0",
+    "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
+    "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
+    "RAY_DATA_USE_DATASOURCE_V2": "0",  # the second version makes one block of a small table
+    "RAY_DEDUP_LOGS": "0",
+}
+_STORE_BYTES = 256 << 20
+"""Object store of a local cluster: blocks carry file names and status, never frames."""
+
+
+@dataclass(frozen=True)
+class Resources:
+    """What a job may use."""
+
+    workers: int = 0  # processes at once; 0: one for each `cpus` of the cluster
+    cpus: float = 1.0  # CPUs of a worker, which are also its threads
+    gpus: float = 0.0  # GPUs of a worker
+    block_rows: int = 32  # rows that a worker takes at once, at most
+    address: str = ""  # cluster to join; empty: RAY_ADDRESS, else a local one
+
+
+@contextmanager
+def connected(resources: Resources) -> Iterator[Any]:
+    """Give the `ray` module, connected; a cluster started here ends with the block.
+
+    Raises BadRequestError if the cluster named cannot be joined.
+    """
+    for name, value in _ENVIRONMENT.items():
+        os.environ.setdefault(name, value)
+    address = resources.address or os.environ.get("RAY_ADDRESS", "")
+    if not address:
+        os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # a cluster of one process's own; others bring a token
+    import ray
+
+    logging.getLogger("ray.data").setLevel(logging.ERROR)
+    with ExitStack() as stack:
+        if not ray.is_initialized():
+            if address:
+                _join(ray, address)
+            else:
+                # Socket paths below it may not be longer than 107 bytes, whatever TMPDIR says.
+                folder = tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True)
+                _start(ray, stack.enter_context(folder))
+            stack.callback(ray.shutdown)
+        yield ray
+
+
+def _join(ray: Any, address: str) -> None:
+    try:
+        ray.init(address=address, log_to_driver=False, logging_level=logging.ERROR)
+    except (ConnectionError, ValueError, RuntimeError) as error:
+        reason = str(error).strip().splitlines() or [type(error).__name__]
+        raise BadRequestError(f"no Ray cluster at {address!r}: {reason[0]}") from None
+
+
+def _start(ray: Any, folder: str) -> None:
+    ray.init(
+        address="local",
+        include_dashboard=False,
+        log_to_driver=False,
+        logging_level=logging.ERROR,
+        object_store_memory=_STORE_BYTES,
+        _temp_dir=folder,
+    )
+
+
+def worker_count(ray: Any, resources: Resources) -> int:
+    """Return how many workers of that size the cluster can hold, at least one; or the number asked for."""
+    if resources.workers:
+        return resources.workers
+    total = ray.cluster_resources()
+    counts = [total.get("CPU", 1.0) / max(resources.cpus, 0.01)]
+    if resources.gpus:
+        counts.append(total.get("GPU", 0.0) / resources.gpus)
+    return max(1, int(min(counts)))

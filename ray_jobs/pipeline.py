@@ -1,0 +1,263 @@
+"""`map_table`: tasks -> rows of a table, by a plain step on a pool of workers. All calls of Ray Data are here.
+
+A step is a class without Ray: `prepare(rows)` sees a block's rows together, `__call__(row)` makes one row of the
+table or raises. Workers write their own shards, so that a killed job keeps what is finished; only small status rows
+come back. A row that fails lands in `TABLE.errors` with its reason, whatever becomes of its neighbours.
+"""
+
+import json
+import os
+import sys
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol, cast
+
+import pyarrow as pa
+
+from expclip.errors import BadRequestError
+from ray_jobs import cluster, shards
+from ray_jobs.cluster import Resources
+
+_BLOCKS_A_WORKER = 8
+"""Blocks of a small job for each worker: enough for even loads, few enough for little overhead."""
+_FLUSH_SECONDS = 5.0
+"""A worker writes its unfinished shard at least this often, between two rows."""
+_DEATHS = 2
+"""A row that was being worked on this many times when its worker died is given up."""
+_STATUS = pa.schema(
+    {"clip_id": pa.string(), "error": pa.string(), "seconds": pa.float64(), "wall_s": pa.float64(), "mib": pa.float64()}
+)
+
+Row = Mapping[str, Any]
+
+
+class Step(Protocol):
+    """What runs in a worker: made once, then given many rows."""
+
+    def prepare(self, rows: Sequence[Row]) -> None:
+        """See the rows that come next, to do together what is cheaper together; what it raises is ignored."""
+
+    def __call__(self, row: Row) -> Row:
+        """Return a row of the table; whatever it raises is that row's error."""
+
+
+@dataclass(frozen=True)
+class Task:
+    """A row to make: its key, the digest of all that decides it, and what the step is given (fit for JSON)."""
+
+    clip_id: str
+    request: str
+    row: Row
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A row that could not be made."""
+
+    clip_id: str
+    row: str  # as JSON
+    error: str
+
+
+@dataclass
+class Summary:
+    """How a job stands, or how it ended."""
+
+    total: int
+    there: int = 0  # rows that an earlier run had made
+    done: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    seconds: float = 0.0  # of sound, in the rows done
+    work_s: float = 0.0  # time that workers spent on rows
+    wall_s: float = 0.0  # time since the first worker began
+    workers: int = 0
+    mib: float = 0.0  # most memory of one worker
+
+    @property
+    def failed(self) -> int:
+        """Rows without a result."""
+        return len(self.failures)
+
+
+def map_table(
+    step: Callable[[], Step],
+    tasks: Sequence[Task],
+    *,
+    table: str,
+    schema: pa.Schema,
+    resources: Resources = Resources(),  # noqa: B008 - frozen
+    bad: Sequence[Failure] = (),
+    intact: Callable[[str], bool] = lambda clip_id: True,
+    report: Callable[[Summary], None] = lambda summary: None,
+) -> Summary:
+    """Make the missing rows of `table` (a folder) and of `table`.errors; return what was done.
+
+    `bad` are rows known to be wrong. A task is done if the table holds its request and `intact(clip_id)` finds its
+    files. `report` is called whenever some rows have come back. A changed request replaces the clip's old row.
+    """
+    target = shards.with_request(schema)
+    there = shards.done(table)
+    todo = [t for t in tasks if t.request not in there.get(t.clip_id, ()) or not intact(t.clip_id)]
+    summary = Summary(len(tasks) + len(bad), there=len(tasks) - len(todo), failures=list(bad))
+    if todo:
+        _run(step, todo, summary, _Output(table, target), resources, report)
+    failed = {failure.clip_id for failure in summary.failures}
+    shards.compact(
+        table, {t.clip_id: None if t.clip_id in failed else t.request for t in tasks} | dict.fromkeys(failed)
+    )
+    shards.write_errors(f"{table}.errors", [vars(failure) for failure in summary.failures])
+    return summary
+
+
+@dataclass(frozen=True)
+class _Output:
+    table: str
+    schema: pa.Schema
+
+
+def _run(
+    step: Callable[[], Step],
+    todo: Sequence[Task],
+    summary: Summary,
+    output: _Output,
+    resources: Resources,
+    report: Callable[[Summary], None],
+) -> None:
+    rows = {task.clip_id: json.dumps(dict(task.row)) for task in todo}
+    with cluster.connected(resources) as ray:
+        summary.workers = min(cluster.worker_count(ray, resources), len(todo))
+        size = min(resources.block_rows, -(-len(todo) // (summary.workers * _BLOCKS_A_WORKER)))
+        blocks = [_block(todo[start : start + size], rows) for start in range(0, len(todo), size)]
+        summary.workers = min(summary.workers, len(blocks))
+        for status in _statuses(ray, step, blocks, output, resources, summary.workers):
+            _count(summary, status, rows)
+            report(summary)
+
+
+def _block(tasks: Sequence[Task], rows: Mapping[str, str]) -> pa.Table:
+    keys, requests = [t.clip_id for t in tasks], [t.request for t in tasks]
+    return pa.table({shards.KEY: keys, shards.REQUEST: requests, "row": [rows[key] for key in keys]})
+
+
+def _statuses(
+    ray: Any, step: Callable[[], Step], blocks: list[pa.Table], output: _Output, resources: Resources, workers: int
+) -> Iterator[list[Row]]:
+    """Yield status rows block by block, as workers finish them."""
+    import ray.data as rd
+
+    journal = ray.remote(num_cpus=0)(_Journal).remote()
+    data = rd.from_arrow(blocks).map_batches(
+        _Guard,
+        fn_constructor_args=(step, output.table, output.schema, resources.cpus, journal),
+        batch_size=None,  # a block is a batch
+        batch_format="pyarrow",
+        zero_copy_batch=True,
+        compute=rd.ActorPoolStrategy(size=workers),
+        num_cpus=resources.cpus,
+        num_gpus=resources.gpus or None,
+    )
+    for batch in data.iter_batches(batch_size=None, batch_format="pyarrow", prefetch_batches=0):
+        yield cast(pa.Table, batch).to_pylist()
+
+
+def _count(summary: Summary, status: Iterable[Row], rows: Mapping[str, str]) -> None:
+    for entry in status:
+        if entry["error"] is None:
+            summary.done += 1
+            summary.seconds += entry["seconds"]
+        else:
+            clip_id = entry["clip_id"]
+            summary.failures.append(Failure(clip_id, rows[clip_id], entry["error"]))
+        summary.work_s += entry["wall_s"]
+        summary.mib = max(summary.mib, entry["mib"])
+
+
+class _Journal:
+    """Remembers what workers had begun, so that a row that kills its worker is found out. Lives in an actor."""
+
+    def __init__(self) -> None:
+        self._begun: dict[str, int] = {}
+
+    def begin(self, name: str) -> int:
+        """Count one more beginning of a block or row; return how often it was begun before."""
+        self._begun[name] = self._begun.get(name, -1) + 1
+        return self._begun[name]
+
+
+class _Guard:
+    """Holds a step in a worker and keeps one bad row from hurting the others."""
+
+    def __init__(
+        self, step: Callable[[], Step], table: str, schema: pa.Schema, cpus: float, journal: Any = None
+    ) -> None:
+        threads = max(1, int(cpus))
+        os.environ["OMP_NUM_THREADS"] = str(threads)
+        self._step, self._table, self._schema, self._journal = step(), table, schema, journal
+        if "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(threads)
+
+    def __call__(self, block: pa.Table) -> pa.Table:
+        """Work on the block's rows, write their shard, return their status."""
+        keys = list(zip(block[shards.KEY].to_pylist(), block[shards.REQUEST].to_pylist(), strict=True))
+        rows = [json.loads(text) for text in block["row"].to_pylist()]
+        name = shards.block_name(keys)
+        careful = self._begin(name) > 0  # a worker died on this block before: find the row
+        self._prepare(rows)
+        made: list[Row] = []
+        status: list[tuple[str, str | None, float, float]] = []
+        flushed = time.monotonic()
+        for (clip_id, request), row in zip(keys, rows, strict=True):
+            began = time.monotonic()
+            try:
+                if careful and self._begin(f"{name}/{clip_id}") >= _DEATHS:
+                    raise RuntimeError(f"the worker died {_DEATHS} times on this row")
+                result = {"wall_s": 0.0, **self._step(row), shards.KEY: clip_id, shards.REQUEST: request}
+                result["wall_s"] = time.monotonic() - began
+                made.append(result)
+                status.append((clip_id, None, float(result.get("seconds", 0.0)), began))
+            except Exception as error:
+                status.append((clip_id, reason(error), 0.0, began))
+            if time.monotonic() - flushed > _FLUSH_SECONDS:
+                shards.write(self._table, name, made, self._schema)
+                flushed = time.monotonic()
+        if made:
+            shards.write(self._table, name, made, self._schema)
+        return _status(status)
+
+    def _begin(self, name: str) -> int:
+        if self._journal is None:
+            return 0
+        import ray
+
+        return int(ray.get(self._journal.begin.remote(name)))
+
+    def _prepare(self, rows: Sequence[Row]) -> None:
+        try:
+            self._step.prepare(rows)
+        except Exception:
+            return  # each row will meet its own error
+
+
+def _status(entries: Sequence[tuple[str, str | None, float, float]]) -> pa.Table:
+    """Return the status rows of a block from (clip_id, error, seconds of sound, time begun), in order of the work."""
+    ends = [begun for *_, begun in entries[1:]] + [time.monotonic()]
+    rows = [
+        {"clip_id": c, "error": e, "seconds": s, "wall_s": end - begun, "mib": _peak_mib()}
+        for (c, e, s, begun), end in zip(entries, ends, strict=True)
+    ]
+    return pa.Table.from_pylist(rows, _STATUS)
+
+
+def _peak_mib() -> float:
+    """Return the most memory this process has held, in MiB."""
+    import resource
+
+    unit = 1 << 20 if sys.platform == "darwin" else 1 << 10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def reason(error: Exception) -> str:
+    """Return an error as one line; a request's own fault needs no class name."""
+    text = " ".join(str(error).split())
+    return (text if isinstance(error, BadRequestError) else f"{type(error).__name__}: {text}")[:500]
