@@ -1,15 +1,25 @@
 """Expression Prompt Augmentation (EPA): an expression composed with speech motion it was never recorded with.
 
 `compose` is the rule: how a held expression and the motion of speech share one face, so that the mouth still
-says the words. It works on torch tensors of any leading shape. B batch, T frames, C channels.
+says the words; it works on torch tensors of any leading shape. `draw` takes styles from a `palette` of all that
+TEAD says and shows. B batch, T frames, C channels, D style dimension, S styles.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from functools import cache
+from typing import TYPE_CHECKING
 
+import numpy as np
 import torch
 
+from expclip import action_units
 from expclip.rig import Rig, load_rig
+from expclip.style import slerp
+
+if TYPE_CHECKING:
+    from expclip.model import ExpCLIP
+    from expclip.tead import Record
 
 PARTING = ("mouthLowerDownLeft", "mouthLowerDownRight", "mouthUpperUpLeft", "mouthUpperUpRight", "mouthFunnel")
 """Shapes that part the lips; a closure takes them away."""
@@ -84,3 +94,79 @@ def closure_curve(
             distance = torch.maximum(start - time, time - end).clamp(min=0)
             curve = torch.maximum(curve, (1 - distance / ramp).clamp(0, 1))
     return curve
+
+
+@dataclass(frozen=True)
+class EpaOptions:
+    """How prompts are drawn: the mixing rule of EPA, published with every result."""
+
+    share: float = 1.0  # of the clips without an emotion of their own that get a drawn style; 0: EPA off
+    neutral: float = 0.2  # of the draws that are the zero style
+    interpolated: float = 0.3  # of the draws that lie between two styles, on the great circle
+    timed: float = 0.15  # of the draws that turn into another style within the clip
+    least: float = 0.2  # smallest relative intensity
+    most: float = 1.5  # largest relative intensity
+    transition: float = 0.4  # seconds of a turn
+
+
+@dataclass(frozen=True, eq=False)
+class Palette:
+    """Styles to draw from: directions (S, D) of unit length and their strengths (S,) in 0..1."""
+
+    direction_SD: torch.Tensor
+    strength_S: torch.Tensor
+
+    def __len__(self) -> int:
+        return len(self.strength_S)
+
+
+@torch.inference_mode()
+def palette(model: "ExpCLIP", records: "Iterable[Record]", *, kinds: Sequence[str] = (), batch: int = 256) -> Palette:
+    """Return the styles of TEAD records: of their texts of all `kinds` (default: every kind) and of their expressions.
+
+    Everything is encoded once by the frozen ExpCLIP, texts of like length together.
+    """
+    records = list(records)
+    texts = [text for r in records for kind, text in r.texts.items() if not kinds or kind in kinds]
+    texts = sorted(dict.fromkeys(texts), key=len)
+    weights = np.stack([action_units.to_weights(dict(r.aus), model.rig) for r in records])
+    found = [model.encode_expression(torch.from_numpy(weights))]
+    found += [model.encode_text(texts[k : k + batch]) for k in range(0, len(texts), batch)]
+    return Palette(torch.cat([f[0] for f in found]).clone(), torch.cat([f[1] for f in found]).clone())
+
+
+def draw(styles: Palette, random: np.random.Generator, *, steps: int, options: EpaOptions) -> torch.Tensor:
+    """Return one drawn style vector for each step, (T, D) or (1, D) if it does not change.
+
+    Direction from the palette or between two of it, magnitude = strength times a drawn intensity; zero is neutral.
+    """
+    first_D = _draw_one(styles, random, options)
+    if random.random() >= options.timed or steps < 2:
+        return first_D[None]
+    second_D = _draw_one(styles, random, options)
+    turn = random.uniform(0, steps)
+    share_T = ((torch.arange(steps) - turn) / (50 * options.transition)).clamp(0, 1)[:, None]
+    return first_D * (1 - share_T) + second_D * share_T
+
+
+def _draw_one(styles: Palette, random: np.random.Generator, options: EpaOptions) -> torch.Tensor:
+    a, b = random.integers(len(styles), size=2)
+    direction_D, strength = styles.direction_SD[a], float(styles.strength_S[a])
+    if random.random() < options.neutral:
+        return torch.zeros_like(direction_D)
+    if random.random() < options.interpolated:
+        share = float(random.uniform(0.2, 0.8))
+        direction_D = torch.from_numpy(slerp(direction_D.numpy(), styles.direction_SD[b].numpy(), share))
+        strength = strength * (1 - share) + float(styles.strength_S[b]) * share
+    return direction_D * (strength * float(random.uniform(options.least, options.most)))
+
+
+def decode(model: "ExpCLIP", styles: Sequence[torch.Tensor], steps: int) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return style (B, T, D) and the expression (B, T, C) it decodes to, for drawn styles (T or 1, D) each."""
+    lengths = [len(style) for style in styles]
+    with torch.no_grad():
+        expressions = torch.split(model.decode_expression(torch.cat(list(styles)))[1], lengths)
+    return (
+        torch.stack([style.expand(steps, -1) for style in styles]),
+        torch.stack([weights.expand(steps, -1) for weights in expressions]),
+    )
