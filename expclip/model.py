@@ -110,7 +110,7 @@ class ExpCLIP(nn.Module):
 
     def units_to_weights(self, units_BU: torch.Tensor) -> torch.Tensor:
         """Return weights (..., C) of unit vectors (..., U), as `action_units.vector_to_weights` does."""
-        pairs = units_BU.unflatten(-1, (-1, 2))
+        pairs = units_BU.reshape(*units_BU.shape[:-1], -1, 2)
         effective = torch.where(self.sided[:, None], pairs, pairs.mean(-1, keepdim=True)).flatten(-2)
         return (effective[..., :, None] * self.matrix).amax(-2).clamp(0, 1)
 
@@ -176,7 +176,7 @@ def _mlp(inside: int, outside: int, sizes: ExpCLIPConfig) -> nn.Sequential:
 
 def _even(logits_BU: torch.Tensor, dead: float) -> torch.Tensor:
     """Make the two sides of each unit equal unless they differ by more than `dead`: faces are even by default."""
-    pairs = logits_BU.unflatten(-1, (-1, 2))
+    pairs = logits_BU.reshape(*logits_BU.shape[:-1], -1, 2)
     middle, half = pairs.mean(-1, keepdim=True), (pairs[..., :1] - pairs[..., 1:]) / 2
     half = nn.functional.softshrink(half, dead / 2)
     return torch.cat([middle + half, middle - half], -1).flatten(-2)

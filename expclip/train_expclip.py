@@ -38,7 +38,7 @@ class Mix:
 class Config:
     """What to train, on what, for how long."""
 
-    checkpoint: str = ""  # folder to write; empty: nothing is written
+    output: str = ""  # folder of the checkpoint to write; empty: nothing is written
     tead: str = ""  # folder of TEAD records; empty: those that ship
     model: ExpCLIPConfig = field(default_factory=ExpCLIPConfig)
     mix: Mix = field(default_factory=Mix)
@@ -69,7 +69,7 @@ class Fitted:
 def run(settings: Config, report: Report | None = None) -> dict[str, float]:
     """Train, write the checkpoint with its provenance, and return the figures."""
     fitted = fit(settings, report)
-    if settings.checkpoint:
+    if settings.output:
         provenance = {
             "expclip": {
                 "command": "expclip train-expclip",
@@ -81,7 +81,7 @@ def run(settings: Config, report: Report | None = None) -> dict[str, float]:
                 "metrics": dict(fitted.metrics),
             }
         }
-        checkpoint.save(settings.checkpoint, {"expclip": fitted.model.to_part()}, provenance)
+        checkpoint.save(settings.output, {"expclip": fitted.model.to_part()}, provenance)
     return dict(fitted.metrics)
 
 

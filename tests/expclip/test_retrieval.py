@@ -22,7 +22,7 @@ class Knowing:
         return torch.from_numpy(rows), torch.ones(len(rows))
 
     def decode_expression(
-        self, vector_BD: torch.Tensor, *, presence: float | None = None
+        self, vector_BD: torch.Tensor, *, presence: float | None = None, confidence: float | None = None
     ) -> tuple[torch.Tensor, torch.Tensor]:
         units = vector_BD * (vector_BD > (presence or 0.0))
         return units, torch.from_numpy(action_units.vector_to_weights(units.numpy()))
@@ -57,6 +57,6 @@ def test_explained_variance_of_the_mean_is_zero() -> None:
     assert abs(retrieval.explained(truth, np.broadcast_to(truth.mean(0), truth.shape))) < 1e-6
 
 
-def test_threshold_is_chosen_by_f1() -> None:
+def test_gate_is_chosen_by_what_it_shows() -> None:
     records = list(tead.load(split="val"))[:20]
-    assert retrieval.best_threshold(Knowing(records), records, [0.0, 0.5, 0.9]) == 0.0
+    assert retrieval.best_gate(Knowing(records), records, [(0.9, 0.0), (0.0, 0.0), (0.5, 0.0)]) == (0.0, 0.0)

@@ -1,0 +1,75 @@
+"""Training of ExpCLIP at tiny size: it learns, it is seeded, it writes a checkpoint that says where it came from."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from expclip import checkpoint, retrieval, tead, train_expclip
+from expclip.model import ExpCLIP, ExpCLIPConfig
+from expclip.train_expclip import Config, Mix
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A few records of every split."""
+    from importlib import resources
+
+    lines = (resources.files("expclip") / "data" / "tead" / "A.jsonl").read_text("utf-8").splitlines()
+    path = tmp_path_factory.mktemp("tead")
+    (path / "A.jsonl").write_text("\n".join(lines[:60]) + "\n", "utf-8")
+    return str(path)
+
+
+@pytest.fixture
+def tiny(folder: str, tiny_bert: str) -> Callable[..., Config]:
+    """Settings of a run of a second."""
+    return functools.partial(_tiny, folder, tiny_bert)
+
+
+def _tiny(folder: str, tower: str, **changes: Any) -> Config:
+    sizes = ExpCLIPConfig(tower=tower, embedding=16, hidden=32, lora_rank=2, dropout=0.0)
+    mix = Mix(tag=4, prompt=2, situation=0, description=2, grammar=1, mixture=1)
+    settings: dict[str, Any] = {"tead": folder, "model": sizes, "mix": mix, "steps": 8, "every": 4} | changes
+    return Config(**settings)
+
+
+def test_losses_fall_and_the_checkpoint_tells_its_story(
+    folder: str, tiny: Callable[..., Config], tmp_path: Path
+) -> None:
+    seen: list[dict[str, float]] = []
+    settings = tiny(output=str(tmp_path / "out"), steps=80, every=40)
+    metrics = train_expclip.run(settings, lambda step, figures: seen.append(dict(figures)))
+    assert len(seen) == 80
+    assert sum(s["text"] for s in seen[-8:]) < 0.8 * sum(s["text"] for s in seen[:8])
+    assert {"val", "tag_au_f1", "prompt_r10"} <= set(seen[39])
+    loaded = checkpoint.load(str(tmp_path / "out"))
+    story = loaded.provenance["expclip"]
+    assert story["seed"] == 0
+    assert story["steps"] == 80
+    assert story["data"] == {"tead": tead.digest(tead.load(folder)), "records": 60}
+    assert story["metrics"] == metrics
+    assert story["config"]["mix"]["tag"] == 4
+    model = ExpCLIP.from_part(loaded.part("expclip"))
+    again = retrieval.evaluate(model, tead.load(folder, split="test"))
+    assert all(abs(again[name] - metrics[name]) < 0.1 for name in again if name.endswith("au_f1"))
+
+
+def test_seed_decides(tiny: Callable[..., Config]) -> None:
+    first, second, other = (train_expclip.fit(tiny(steps=3, seed=s)).model.trained() for s in (1, 1, 2))
+    assert all(torch.equal(first[name], second[name]) for name in first)
+    assert not torch.equal(first["decoder.0.weight"], other["decoder.0.weight"])
+
+
+def test_training_stops_when_it_no_longer_helps(tiny: Callable[..., Config]) -> None:
+    fitted = train_expclip.fit(tiny(steps=40, every=1, patience=0, head_rate=0.0, tower_rate=0.0))
+    assert fitted.steps < 40
+
+
+def test_frozen_tower_trains_heads_alone(tiny: Callable[..., Config], tiny_bert: str) -> None:
+    sizes = ExpCLIPConfig(tower=tiny_bert, embedding=16, hidden=32, lora_rank=0)
+    fitted = train_expclip.fit(tiny(model=sizes, steps=2))
+    assert not any(name.startswith("tower.") for name in fitted.model.trained())
