@@ -13,10 +13,10 @@ import numpy.typing as npt
 Floats = npt.NDArray[np.float64]
 Point = tuple[float, float, float]
 
-EYE: Point = (3.25, 0.0, 5.75)
+EYE: Point = (3.2, 0.0, 5.55)
 """Centre of the left eyeball; the right one is its mirror image."""
-EYE_RADIUS = 1.78
-LID_RADIUS = 2.0
+EYE_RADIUS = 1.95
+LID_RADIUS = 2.16
 """Radius of the sphere on which the lids slide."""
 MIDDLE: Point = (0.0, -1.0, -2.4)
 """Point from which the whole skin is seen outwards."""
@@ -45,7 +45,7 @@ FORM = (
     Lump("skull", (0, 3.4, -1.2), (7.7, 8.8, 9.0), 0),
     Lump("face", (0, -2.2, 1.2), (6.7, 8.0, 6.9), 2.0),
     Lump("neck", (0, -14.0, -2.6), (4.5, 14.0, 4.6), 2.5),
-    Lump("jaw", (0, -6.4, 2.6), (5.3, 3.6, 5.3), 2.5),
+    Lump("jaw", (0, -6.4, 2.6), (5.0, 3.6, 5.3), 2.5),
     Lump("muzzle", (0, -5.6, 4.9), (3.5, 3.0, 3.7), 2.2),
     Lump("chin", (0, -8.7, 6.2), (1.7, 1.5, 1.8), 1.8),
     Lump("forehead", (0, 4.2, 2.5), (6.0, 4.5, 5.8), 2.5),
@@ -56,7 +56,7 @@ FORM = (
     Lump("nose", (0, -2.4, 8.3), (0.85, 1.5, 1.7), 1.0),
     Lump("nose tip", (0, -2.95, 9.55), (0.92, 0.82, 0.86), 0.7),
     Lump("nostril wing", (0.95, -3.15, 8.75), (0.62, 0.58, 0.8), 0.45),
-    Lump("nostril", (0.45, -3.72, 9.15), (0.26, 0.22, 0.36), 0.3, carve=True),
+    Lump("nostril", (0.50, -3.86, 9.05), (0.30, 0.28, 0.42), 0.35, carve=True),
     Lump("lids", EYE, (LID_RADIUS, LID_RADIUS, LID_RADIUS), 0.45),
 )
 """Lumps in the order in which they are joined."""

@@ -78,6 +78,19 @@ def without_slivers(vertices_V3: Floats, triangles_F3: Ints, least: float = 1e-7
     return triangles_F3[area_F > least]
 
 
+def compact(source: Patch) -> Patch:
+    """Return the patch without the vertices that no triangle uses."""
+    used_V, numbers_F3 = np.unique(source.triangles_F3, return_inverse=True)
+    return replace(
+        source,
+        vertices_V3=source.vertices_V3[used_V],
+        triangles_F3=numbers_F3.reshape(-1, 3).astype(np.int64),
+        colors_V3=source.colors_V3[used_V],
+        gloss_V=source.gloss_V[used_V],
+        tags={name: values_V[used_V] for name, values_V in source.tags.items()},
+    )
+
+
 def joined(patches: Sequence[Patch]) -> tuple[Ints, Ints]:
     """Return each patch's first vertex and the triangles of all of them with shared numbering."""
     starts = np.cumsum([0, *(len(p.vertices_V3) for p in patches)])[:-1]

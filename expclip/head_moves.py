@@ -47,15 +47,23 @@ class Anatomy:
         skin_V = np.isin(self.part_V, ("skin", "brow")) * (1 - ramp(0.0, 0.5, self.tags["lid"]))
         if name == "skin":
             return np.asarray(skin_V)
-        width_V = np.interp(self.tags["seam"], (0, LIP_EDGE, 1), (0.45, 0.6, 2.2))
+        width_V = np.interp(self.tags["seam"], (0, LIP_EDGE, 1), (0.74, 0.78, 2.2))
         upper_V = ramp(-1, 1, self.tags["rise"] / width_V)
         return np.asarray(skin_V * (upper_V if name == "upper" else 1 - upper_V))
 
-    def near(self, at: tuple[float, float], reach: float | tuple[float, float, float]) -> Floats:
-        """Return 1 at the point of the face before (x, y), falling to 0 at 2.2 reaches (cm)."""
+    def near(
+        self, at: tuple[float, float], reach: float | tuple[float, float, float], inner: float | None = None
+    ) -> Floats:
+        """Return 1 at the point of the face before (x, y), falling to 0 at 2.2 reaches (cm).
+
+        inner: another reach for the side of the point that looks to the middle of the face.
+        """
         x, y = at
         center_3 = np.array([x, y, form.front(np.array([abs(x)]), np.array([y]))[0]])
-        far_V = (((self.vertices_V3 - center_3) / np.broadcast_to(reach, 3)) ** 2).sum(1)
+        away_V3 = (self.vertices_V3 - center_3) / np.broadcast_to(reach, 3)
+        if inner:
+            away_V3[:, 0] *= np.where(away_V3[:, 0] < 0, np.broadcast_to(reach, 3)[0] / inner, 1)
+        far_V = (away_V3**2).sum(1)
         rest = np.exp(-(2.2**2))
         return np.maximum(0, (np.exp(-far_V) - rest) / (1 - rest))
 
@@ -77,10 +85,11 @@ class Pull:
     reach: float | tuple[float, float, float] = 1.8
     on: str = "skin"
     both: bool = False
+    inner: float | None = None  # reach towards the middle of the face, where it differs
 
     def delta(self, head: Anatomy) -> Floats:
         """Return the displacement (V, 3) in cm."""
-        share_V = head.near(self.at, self.reach) * head.side(self.on)
+        share_V = head.near(self.at, self.reach, self.inner) * head.side(self.on)
         delta_V3 = share_V[:, None] * np.array(self.push)
         return delta_V3 + head.mirrored(delta_V3) if self.both else delta_V3
 

@@ -7,7 +7,7 @@ mirrored.
 import numpy as np
 
 from expclip import head_form as form
-from expclip.head_mesh import Floats, Patch, fan, grid, patch, ramp
+from expclip.head_mesh import Floats, Patch, compact, fan, grid, patch, ramp
 from expclip.head_skin import BLUSH, MOUTH_Y, SKIN
 
 SCLERA = (0.955, 0.945, 0.935)
@@ -23,9 +23,9 @@ TEETH_FRONT = 7.75
 """Depth z (cm) of the front of the teeth."""
 _EYE_BANDS = (
     # degrees from the pupil's middle, colour
-    (0.0, PUPIL), (6, PUPIL), (11.2, PUPIL), (12.4, IRIS_DARK), (15, IRIS_LIGHT), (19, IRIS_LIGHT), (23, IRIS_LIGHT),
-    (25.5, IRIS_DARK), (27.4, (0.09, 0.13, 0.13)), (29.0, SCLERA), (36, SCLERA), (46, SCLERA), (58, SCLERA),
-    (72, SCLERA), (90, SCLERA), (112, SCLERA),
+    (0.0, PUPIL), (7, PUPIL), (12.4, PUPIL), (13.6, IRIS_DARK), (17, IRIS_LIGHT), (21, IRIS_LIGHT), (25, IRIS_LIGHT),
+    (27.8, IRIS_DARK), (29.8, (0.09, 0.13, 0.13)), (31.4, SCLERA), (39, SCLERA), (48, SCLERA), (60, SCLERA),
+    (74, SCLERA), (90, SCLERA), (112, SCLERA),
 )  # fmt: skip
 
 
@@ -57,11 +57,11 @@ def _eyeball(samples: int = 32) -> Patch:
     unit_V3 = np.concatenate([unit_RS3.reshape(-1, 3), [[0, 0, 1]]])
     color_V3 = np.concatenate([np.repeat([color for _, color in _EYE_BANDS[1:]], samples, 0), [PUPIL]])
     degrees_V = np.degrees(np.arccos(np.clip(unit_V3[:, 2], -1, 1)))
-    iris_V = ramp(12, 14, degrees_V) * ramp(27, 25, degrees_V)
+    iris_V = ramp(13, 15, degrees_V) * ramp(29.5, 27, degrees_V)
     glow_V1 = (iris_V * ramp(0.15, -0.35, unit_V3[:, 1]))[:, None]
     color_V3 = color_V3 * (1 - 0.30 * iris_V * ramp(-0.1, 0.4, unit_V3[:, 1]))[:, None]
     color_V3 = color_V3 + glow_V1 * 0.35 * (1 - color_V3) * (0.7, 1.0, 0.8)
-    under_lid_V = ramp(29, 30, degrees_V) * np.maximum(ramp(0.32, 0.72, unit_V3[:, 1]), ramp(0.5, 0.85, np.abs(unit_V3[:, 0])))
+    under_lid_V = ramp(30, 32, degrees_V) * np.maximum(ramp(0.32, 0.72, unit_V3[:, 1]), ramp(0.5, 0.85, np.abs(unit_V3[:, 0])))
     color_V3 = color_V3 * (1 - under_lid_V[:, None] * (0.30, 0.38, 0.38))
     rings = len(_EYE_BANDS) - 1
     triangles_F3 = np.concatenate([grid(rings, samples, closed=True, outside=-1), fan(np.arange(samples), len(unit_V3) - 1)])
@@ -73,7 +73,7 @@ def _brow(length: int = 18, samples: int = 8) -> Patch:
     t_L = np.linspace(0, 1, length)
     x_L = 1.25 + 4.25 * t_L
     y_L = 2.30 + 0.85 * np.sin(np.pi * np.clip(t_L * 0.93, 0, 1)) ** 0.9 * 1.0 - 0.15 * t_L**2
-    half_L = 0.34 * (1 - t_L) ** 0.55 * ramp(-0.12, 0.22, t_L) + 0.03
+    half_L = 0.31 * (1 - t_L) ** 0.55 * ramp(-0.12, 0.22, t_L) + 0.03
     angle_S = 2 * np.pi * (np.arange(samples) + 0.5) / samples
     slope_L = np.gradient(y_L, x_L)
     up_L2 = np.stack([-slope_L, np.ones(length)], -1) / np.hypot(slope_L, 1)[:, None]
@@ -98,7 +98,7 @@ def _brow(length: int = 18, samples: int = 8) -> Patch:
 
 def _arch(angle: Floats, front: float) -> tuple[Floats, Floats]:
     """Return x and z of the dental arch at angles from the middle (radians)."""
-    return 2.35 * np.sin(angle), front - 4.3 * (1 - np.cos(angle))
+    return 2.75 * np.sin(angle), front - 5.0 * (1 - np.cos(angle))
 
 
 def _teeth(part: str, *, up: int, columns: int = 61) -> Patch:
@@ -116,7 +116,7 @@ def _teeth(part: str, *, up: int, columns: int = 61) -> Patch:
     angle_S = np.radians(86) * place_S
     for height, depth, gum in rows:
         x_S, z_S = _arch(angle_S, front - depth - (0.06 * (1 - bulge_S) if not gum else 0.0))
-        tall_S = (height + 0.10 * (1 - bulge_S) * (height < 0.3)) * size_S if not gum else height - 0.10 * (1 - bulge_S) * (height < 1)
+        tall_S = (height + 0.06 * (1 - bulge_S) * (height < 0.3)) * size_S if not gum else height - 0.10 * (1 - bulge_S) * (height < 1)
         y_S = edge + up * (tall_S if not gum else tall_S * size_S)
         vertices.append(np.stack([x_S * (1 - 0.06 * depth), y_S, z_S], -1))
         shade_S = ((1 - 0.28 * np.abs(place_S) ** 2) * (1 - 0.22 * (1 - bulge_S) * (1 - gum)))[:, None]
@@ -178,17 +178,26 @@ def _hair(rows: int = 36, samples: int = 72) -> Patch:
     unit_V3 = np.concatenate([unit_RS3.reshape(-1, 3), [[0, 1.0, 0]]])
     skull_V3 = form.outwards(unit_V3)
     x_V, y_V, z_V = skull_V3.T
-    forehead_V = 6.6 - 0.5 * np.exp(-((x_V / 1.0) ** 2)) - 0.045 * np.abs(x_V) ** 2.2
-    line_V = np.where(z_V > 0, forehead_V, forehead_V)
-    back_V = ramp(2.2, -1.2, z_V)
-    line_V = line_V * (1 - back_V) + (1.0 - 7.0 * ramp(-2.6, -5.5, z_V)) * back_V
+    side_V = np.abs(x_V)
+    forehead_V = 7.4 - 0.035 * side_V**2.2 - 4.2 * ramp(5.2, 7.2, side_V)
+    back_V = ramp(1.8, -1.2, z_V)
+    line_V = forehead_V * (1 - back_V) + (1.2 - 7.6 * ramp(-2.6, -5.5, z_V)) * back_V
     above_V = y_V - line_V
-    thick_V = -0.55 + 1.65 * ramp(-0.9, 1.5, above_V) + 0.5 * ramp(4, 12, y_V)
-    strand_V = np.cos(14 * np.arctan2(x_V, z_V + 1.5)) * ramp(0.0, 2.0, above_V) * ramp(0.15, 0.6, np.hypot(unit_V3[:, 0], unit_V3[:, 2]))
+    front_V = ramp(-4.0, 3.0, z_V)
+    thick_V = -0.55 + 1.45 * ramp(-0.9, 1.3, above_V) + 0.55 * ramp(4, 12, y_V)
+    lush_V = ramp(-0.2, 2.0, above_V)
+    thick_V += lush_V * front_V * (0.55 * np.exp(-(((side_V - 3.2) / 2.2) ** 2)) - 0.30 * np.exp(-((x_V / 0.45) ** 2)))
+    flow_V = np.arctan2(z_V + 1.5, y_V - 1.0) + 0.05 * side_V
+    strand_V = (0.7 * np.cos(17 * flow_V) + 0.3 * np.cos(41 * flow_V)) * lush_V * ramp(0.3, 2.2, side_V)
     vertices_V3 = skull_V3 + (thick_V + 0.07 * strand_V)[:, None] * unit_V3
     triangles_F3 = np.concatenate([grid(rows, samples, closed=True, outside=-1), fan(np.arange(samples), len(unit_V3) - 1)])
+    seen_F = (thick_V[triangles_F3] > -0.5).any(1)
+    quads = (rows - 1) * samples
+    seen_F[:quads] |= seen_F[quads : 2 * quads]
+    seen_F[quads : 2 * quads] = seen_F[:quads]
+    triangles_F3 = triangles_F3[seen_F]  # what is sunk would show in the open mouth
     color_V3 = np.array(HAIR) * (1 + 0.14 * strand_V)[:, None]
-    return patch("hair", vertices_V3, triangles_F3, color=color_V3, gloss=0.42)
+    return compact(patch("hair", vertices_V3, triangles_F3, color=color_V3, gloss=0.32))
 
 
 def _shirt(samples: int = 48) -> Patch:

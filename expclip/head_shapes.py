@@ -55,12 +55,13 @@ SHAPES: dict[str, tuple[Move, ...]] = {
     "mouthLeft": (Pull(LIPS, (1.0, 0.06, -0.12), (3.4, 2.2, 3.5)), Pull(CORNER, (0.25, 0.12, -0.35), 1.6)),
     # corners of the mouth
     "mouthSmileLeft": (
-        Pull(CORNER, (0.85, 0.92, -0.62), (1.9, 1.5, 2.2)),
+        Pull(CORNER, (0.85, 0.10, -0.62), (1.9, 1.5, 2.2)),
+        Pull(CORNER, (0, 0.85, 0), (1.6, 1.6, 2.2), inner=1.15),
         Pull(FOLD, (0.18, 0.30, 0.12), 1.5),
         Pull(CHEEK, (0.10, 0.48, 0.40), 1.8),
         Lid(lower=0.10),
     ),
-    "mouthFrownLeft": (Pull(CORNER, (0.12, -0.80, -0.12), (1.4, 1.5, 2.0)), Pull((1.6, -8.3), (0, 0.16, 0.14), 1.3)),
+    "mouthFrownLeft": (Pull(CORNER, (0.12, -0.80, -0.12), (1.4, 1.5, 2.0), inner=1.1), Pull((1.6, -8.3), (0, 0.16, 0.14), 1.3)),
     "mouthDimpleLeft": (Pull(CORNER, (0.42, 0.16, -0.50), 1.3), Pull((3.5, -5.7), (0.10, 0, -0.32), 0.9)),
     "mouthStretchLeft": (
         Pull(CORNER, (0.90, -0.30, -0.62), (2.0, 1.5, 2.2)),

@@ -25,6 +25,8 @@ MOUTH_Y = -6.05
 """Height of the middle of the lips' line."""
 MOUTH_SAMPLES = 56
 EYE_SAMPLES = 44
+EYE_HALF = 1.68
+"""Half the width (cm) of the opening between the lids."""
 LIP_EDGE = 0.30
 """`seam` at the border between lip and skin."""
 
@@ -32,7 +34,7 @@ _SEAM = (1.0, 0.88, 0.77, 0.67, 0.58, 0.50, 0.43, 0.37, 0.325, 0.295, 0.25, 0.20
 """Loops of the mouth from the rim to the line where the lips touch."""
 _LIP_PROFILE = ((0, 0.05, 0.10, 0.15, 0.20, 0.25, 0.295, 0.33, 0.38, 0.45), (-0.34, -0.04, 0.2, 0.33, 0.36, 0.31, 0.2, 0.13, 0.04, 0.0))
 """How far (cm) the lips stand before the face, over `seam`."""
-_POCKET = ((-0.28, 2.33, 0.02), (-0.60, 2.36, 0.20), (-0.80, 2.5, 0.8), (-1.3, 2.8, 1.5), (-2.6, 3.0, 1.9), (-4.4, 2.7, 1.9), (-6.2, 1.9, 1.4))
+_POCKET = ((-0.28, 2.33, -0.05), (-0.60, 2.36, 0.16), (-0.80, 2.6, 0.8), (-1.3, 3.0, 1.5), (-2.6, 3.25, 1.9), (-4.4, 2.9, 1.9), (-6.2, 2.0, 1.4))
 """Rings inside the mouth: depth behind the lips' line, half width, half height."""
 
 _EYE_RINGS = (1.0, 0.86, 0.73, 0.61, 0.50, 0.42, 0.36, 0.31, 0.25, 0.17, 0.09, 0.03, 0.0)
@@ -49,9 +51,9 @@ def lip_line(x: Floats) -> Floats:
 
 def lid_heights(across: Floats) -> tuple[Floats, Floats]:
     """Return heights (cm from the eye's centre) of the upper and the lower lid's edge at `across` cm outwards."""
-    t = np.clip(across / 1.52, -1, 1)
+    t = np.clip(across / EYE_HALF, -1, 1)
     middle = 0.09 * t
-    return middle + 1.12 * np.sqrt(1 - t**2) * (1 - 0.10 * t), middle - 0.80 * np.sqrt(1 - t**2) * (1 + 0.12 * t)
+    return middle + 0.92 * np.sqrt(1 - t**2) * (1 - 0.10 * t), middle - 0.98 * np.sqrt(1 - t**2) * (1 + 0.12 * t)
 
 
 def skin() -> Patch:
@@ -91,8 +93,8 @@ def _mouth() -> Patch:
     seam_R1 = np.array(_SEAM)[:, None]
     width_R1 = np.interp(seam_R1, (0, LIP_EDGE, 1), (2.33, 2.55, 4.25))
     bow_RS = 1 - 0.20 * np.exp(-((width_R1 * across_S / 0.42) ** 2)) * np.exp(-(((seam_R1 - LIP_EDGE) / 0.16) ** 2))
-    upper_RS = np.interp(seam_R1, (0, LIP_EDGE, 1), (0.012, 0.64, 1.98)) * bow_RS * np.abs(up_S) ** np.interp(seam_R1, (0, 0.6), (1.25, 1))
-    lower_RS = np.interp(seam_R1, (0, LIP_EDGE, 1), (0.012, 0.80, 2.45)) * np.abs(up_S) ** np.interp(seam_R1, (0, 0.6), (1.1, 1))
+    upper_RS = np.interp(seam_R1, (0, LIP_EDGE, 1), (0.004, 0.64, 1.85)) * bow_RS * np.abs(up_S) ** np.interp(seam_R1, (0, 0.6), (1.25, 1))
+    lower_RS = np.interp(seam_R1, (0, LIP_EDGE, 1), (0.004, 0.80, 2.45)) * np.abs(up_S) ** np.interp(seam_R1, (0, 0.6), (1.1, 1))
     x_RS = width_R1 * across_S
     line_RS = MOUTH_Y + (lip_line(x_RS) - MOUTH_Y) * ramp(1.0, 0.4, seam_R1)
     y_RS = line_RS + np.where(up_S >= 0, upper_RS, -lower_RS)
@@ -136,9 +138,9 @@ def _eye() -> Patch:
     angle_S = 2 * np.pi * np.arange(EYE_SAMPLES) / EYE_SAMPLES
     across_S, up_S = np.cos(angle_S), np.sin(angle_S)
     eye_3 = np.array(form.EYE)
-    upper_S, lower_S = lid_heights(1.52 * across_S)
-    edge_S2 = np.stack([1.52 * across_S, np.where(up_S >= 0, upper_S, lower_S)], -1)
-    rim_S2 = np.stack([np.where(across_S > 0, 2.45, 2.15) * across_S, np.where(up_S >= 0, 1.95, 1.75) * up_S], -1)
+    upper_S, lower_S = lid_heights(EYE_HALF * across_S)
+    edge_S2 = np.stack([EYE_HALF * across_S, np.where(up_S >= 0, upper_S, lower_S)], -1)
+    rim_S2 = np.stack([np.where(across_S > 0, 2.5, 2.2) * across_S, np.where(up_S >= 0, 2.0, 1.85) * up_S], -1)
     ring_R11 = np.array(_EYE_RINGS)[:, None, None]
     flat_RS2 = edge_S2 + (rim_S2 - edge_S2) * ring_R11
     x_RS, y_RS = eye_3[0] + flat_RS2[..., 0], eye_3[1] + flat_RS2[..., 1]
@@ -161,7 +163,8 @@ def _eye() -> Patch:
     lid_RS = np.where(up_S >= 0, ramp(0.46, 0.04, ring_R[:, None]), ramp(0.75, 0.04, ring_R[:, None]) ** 1.2)
     edge_R = np.concatenate([ramp(0.10, 0.0, _EYE_RINGS), np.ones(len(_LID_FOLD))])
     crease_RS = np.concatenate([crease_RS, np.zeros((len(_LID_FOLD), EYE_SAMPLES))])
-    dark_RS = edge_R[:, None] * np.where(up_S > -0.05, 0.5 + 0.5 * np.abs(up_S) ** 0.3, 0.25) + 0.55 * crease_RS
+    edge_R[len(_EYE_RINGS) :] *= 0.25  # the wet rim behind the lashes
+    dark_RS = edge_R[:, None] * np.where(up_S > -0.05, 0.5 + 0.5 * np.abs(up_S) ** 0.3, 0.25) + 0.40 * crease_RS
     return patch(
         "skin",
         vertices_V3,
@@ -198,9 +201,9 @@ def _sheet_points() -> Floats:
 def _within_loops(points_N3: Floats, margin: float = 0.26) -> npt.NDArray[np.bool_]:
     x_N, y_N, z_N = points_N3.T
     dx_N, dy_N = x_N - form.EYE[0], y_N - form.EYE[1]
-    eye_N = np.hypot(dx_N / (margin + np.where(dx_N > 0, 2.45, 2.15)), dy_N / (margin + np.where(dy_N > 0, 1.95, 1.75)))
+    eye_N = np.hypot(dx_N / (margin + np.where(dx_N > 0, 2.5, 2.2)), dy_N / (margin + np.where(dy_N > 0, 2.0, 1.85)))
     up_N = y_N - MOUTH_Y
-    mouth_N = np.hypot(x_N / (4.25 + margin), up_N / (margin + np.where(up_N > 0, 1.98, 2.45)))
+    mouth_N = np.hypot(x_N / (4.25 + margin), up_N / (margin + np.where(up_N > 0, 1.85, 2.45)))
     return (z_N > 1) & ((eye_N < 1) | (mouth_N < 1))
 
 
@@ -215,7 +218,9 @@ def _triangulate(points_V3: Floats, hole_V: Ints) -> Ints:
     outside_F = np.einsum("fi,fi->f", np.cross(b_F3 - a_F3, c_F3 - a_F3), a_F3 + b_F3 + c_F3)
     triangles_F3[outside_F < 0] = triangles_F3[outside_F < 0][:, ::-1]
     holes_F3 = hole_V[triangles_F3]
-    in_hole_F = (holes_F3[:, 0] >= 0) & (holes_F3 == holes_F3[:, :1]).all(1)
+    a_F, b_F, c_F = triangles_F3.T
+    inwards_F = (b_F - a_F) * (c_F - b_F) * (a_F - c_F) < 0  # in the order of the rim: within it, not in a bay of it
+    in_hole_F = (holes_F3[:, 0] >= 0) & (holes_F3 == holes_F3[:, :1]).all(1) & inwards_F
     below_F = (direction_V3[triangles_F3, 1] < np.sin(np.radians(-75.9))).all(1)
     left_F = direction_V3[triangles_F3, 0].sum(1) > 0
     half_F3 = triangles_F3[~in_hole_F & ~below_F & left_F]
@@ -246,7 +251,7 @@ def _paint(vertices_V3: Floats, tags: dict[str, Floats], inside_V: Floats, edge_
     tint(BLUSH, 0.50 * near((4.6, -3.2, 6.5), (2.0, 1.5, 4)) * outside_V)
     tint(BLUSH, 0.38 * near((0, -3.0, 10.2), (1.1, 1.0, 1.6)))
     tint(BLUSH, 0.22 * near((0, -8.9, 8.2), (1.6, 1.1, 2)) * outside_V)
-    tint(SHADE, 0.9 * near((0.45, -3.62, 9.3), (0.33, 0.22, 0.5)))
+    tint(SHADE, 0.9 * near((0.50, -3.70, 9.1), (0.30, 0.20, 0.5)))
     tint(SHADE, 0.25 * near((2.2, 0.6, 7.0), (1.2, 1.2, 1.5)))
     lip_V = ramp(LIP_EDGE + 0.03, LIP_EDGE - 0.01, tags["seam"]) * (inside_V == 0)
     tint(LIP, lip_V)
