@@ -22,6 +22,8 @@ Picture = npt.NDArray[np.uint8]
 
 FIELD = 24.0
 """Field of view in degrees; a longer lens than a phone's, as for portraits."""
+ALBEDO = 0.8
+"""Paint is not ink: sRGB 1 sends back this share of the light."""
 FILL = 0.86
 """Share of the picture's height that the head takes."""
 
@@ -61,9 +63,10 @@ class Renderer:
         self._start_C = np.searchsorted(channel_N, np.arange(len(head.deltas_CV3) + 1))
         self._delta_N3 = np.ascontiguousarray(head.deltas_CV3[channel_N, self._vertex_N] @ rotation_33.T, np.float32)
         self._surface_V9 = np.ones((len(head.vertices_V3), shading.WIDTH), np.float32)
-        self._surface_V9[:, 3:6] = shading.to_linear(head.colors_V3)
-        self._surface_V9[:, 6] = head.gloss_V
-        self._lights_L9 = shading.lights()
+        self._surface_V9[:, shading.GLOSS] = head.gloss_V
+        self._albedo_V3 = (ALBEDO * shading.to_linear(head.colors_V3)).astype(np.float32)
+        self._lamps = [_Lamp(light, 0.62 * float(head.height)) for light in shading.lights()]
+        self._glances_26 = np.stack([lamp.glance_6 for lamp in self._lamps[:2]])
         self._tone = shading.tone_curve()
         self._background = _background(size)
         self._depth_SS = np.empty((2 * size, 2 * size), np.float32)
@@ -74,11 +77,22 @@ class Renderer:
         weights_C = np.ascontiguousarray(weights_C, np.float32)
         vertices_V3 = raster.blend(self._vertices_V3, weights_C, self._start_C, self._vertex_N, self._delta_N3)
         raster.normals(vertices_V3, self._triangles_F3, self._surface_V9)
+        self._illuminate(vertices_V3)
         screen_V3 = raster.project(vertices_V3, self._focal, self._distance, self.size - 0.5)
         raster.rasterise(screen_V3, self._triangles_F3, self._depth_SS, self._index_SS)
         light = self._background.copy()
-        shading.shade(self._index_SS, screen_V3, self._triangles_F3, self._surface_V9, self._lights_L9, light)
+        shading.shade(self._index_SS, screen_V3, self._triangles_F3, self._surface_V9, self._glances_26, light)
         return shading.develop(light, self._tone)  # type: ignore[no-any-return]
+
+    def _illuminate(self, vertices_V3: FloatArray) -> None:
+        """Write each vertex's light into the surface; every light has a shadow map of its own."""
+        surface_V9 = self._surface_V9
+        surface_V9[:, 3:6] = 0
+        for k, lamp in enumerate(self._lamps):
+            arrives_V = lamp.arriving(vertices_V3, self._triangles_F3)
+            shading.illuminate(surface_V9, self._albedo_V3, arrives_V, lamp.direction_3, lamp.hue_23)
+            if k < len(self._glances_26):
+                surface_V9[:, shading.GLANCE + k] = arrives_V
 
     def frames(self, weights_TC: FloatArray) -> Iterator[Picture]:
         """Yield one picture a frame."""
@@ -86,12 +100,34 @@ class Renderer:
             yield self.draw(weights_C)
 
 
+class _Lamp:
+    """A light with the buffers of its shadow map."""
+
+    def __init__(self, light: shading.Light, radius: float) -> None:
+        self.direction_3 = light.direction_3.astype(np.float32)
+        self.hue_23 = np.stack([light.color_3, light.wrap_3])
+        half_3 = light.direction_3 + np.array([0.0, 0.0, 1.0])
+        self.glance_6 = np.concatenate([half_3 / np.linalg.norm(half_3), light.color_3]).astype(np.float32)
+        self._matrix_33, self._offset_3 = shading.view_of(light.direction_3, radius, light.texels)
+        self._depth_MM = np.empty((light.texels, light.texels), np.float32)
+        self._index_MM = np.empty((light.texels, light.texels), np.int32)
+        self._blur = 5.0 * radius / light.texels
+
+    def arriving(self, vertices_V3: FloatArray, triangles_F3: npt.NDArray[np.int32]) -> FloatArray:
+        """Return the share of this light (V,) that reaches each vertex."""
+        seen_V3 = shading.cast(vertices_V3, self._matrix_33, self._offset_3)
+        raster.rasterise(seen_V3, triangles_F3, self._depth_MM, self._index_MM)
+        arrives_V = np.empty(len(seen_V3), np.float32)
+        shading.arriving(seen_V3, self._depth_MM, self._blur, arrives_V)
+        return arrives_V
+
+
 def _background(size: int) -> FloatArray:
     """Return a calm backdrop in linear light: a pool of light behind the head that falls off to the corners."""
     y, x = np.mgrid[0:size, 0:size] / size - 0.5
     falloff = np.exp(-3.2 * (x**2 + (y + 0.05) ** 2))[..., None]
     near, far = np.array([0.30, 0.36, 0.44]), np.array([0.05, 0.065, 0.09])
-    return (far + (near - far) * falloff).astype(np.float32)
+    return np.asarray(far + (near - far) * falloff, np.float32)
 
 
 def save_png(path: str, weights_C: FloatArray, *, size: int = 512, turn: float = 0.0) -> None:
