@@ -116,7 +116,10 @@ class Jaw:
 
     def delta(self, head: Anatomy) -> Floats:
         """Return the displacement (V, 3) in cm."""
-        return jaw_share(head)[:, None] * self.rigid(head.vertices_V3)
+        share_V1, rest_V3 = jaw_share(head)[:, None], head.vertices_V3
+        bone_V1 = np.isin(head.part_V, ("lower teeth", "tongue"))[:, None]
+        front_V1 = np.where(bone_V1, 1.0, ramp(0.0, 6.5, rest_V3[:, 2:]))  # below the ears the skin hardly slides
+        return share_V1 * (self.rigid(rest_V3) - (1 - front_V1) * np.array(self.shift))
 
     def rigid(self, points_V3: Floats) -> Floats:
         """Return how points that sit on the jaw's bone move."""
@@ -128,7 +131,7 @@ def jaw_share(head: Anatomy) -> Floats:
     """Return how much (0..1) each vertex goes with the jaw."""
     _, y_V, z_V = head.vertices_V3.T
     flesh_V = ramp(0.3, 5.5, z_V + 0.9 * (y_V + 10.5))  # the neck stays
-    share_V = head.side("lower") * flesh_V * (y_V < form.EYE[1] - 1.0)
+    share_V = head.side("lower") * flesh_V
     return np.where(head.part_V == "lower teeth", 1.0, np.where(head.part_V == "tongue", 1.0, share_V))
 
 
@@ -180,7 +183,7 @@ class Lid:
         share_V = head.tags["lid"] * (head.vertices_V3[:, 0] > 0)
         turn_V = share_V * opening_V * np.where(head.tags["upper"] > 0.5, self.upper, -self.lower)
         moved_V3 = _turned(rel_V3, turn_V, axis=0)
-        over_V1 = (share_V * np.where(head.tags["upper"] > 0.5, 0.03 * max(0.0, self.upper), 0))[:, None]
+        over_V1 = (share_V * np.where(head.tags["upper"] > 0.5, 0.10 * max(0.0, self.upper), 0))[:, None]
         return moved_V3 - rel_V3 + over_V1 * moved_V3 / (np.linalg.norm(moved_V3, axis=1, keepdims=True) + 1e-9)
 
 

@@ -63,9 +63,16 @@ def _eyeball(samples: int = 32) -> Patch:
     color_V3 = color_V3 + glow_V1 * 0.35 * (1 - color_V3) * (0.7, 1.0, 0.8)
     under_lid_V = ramp(30, 32, degrees_V) * np.maximum(ramp(0.32, 0.72, unit_V3[:, 1]), ramp(0.5, 0.85, np.abs(unit_V3[:, 0])))
     color_V3 = color_V3 * (1 - under_lid_V[:, None] * (0.30, 0.38, 0.38))
-    rings = len(_EYE_BANDS) - 1
-    triangles_F3 = np.concatenate([grid(rings, samples, closed=True, outside=-1), fan(np.arange(samples), len(unit_V3) - 1)])
-    return patch("eye left", np.array(form.EYE) + form.EYE_RADIUS * unit_V3, triangles_F3, color=color_V3, gloss=0.97)
+    rings, ball = len(_EYE_BANDS) - 1, len(unit_V3)
+    triangles_F3 = np.concatenate([grid(rings, samples, closed=True, outside=-1), fan(np.arange(samples), ball - 1)])
+    # a painted highlight, since not every viewer has a light that makes one
+    spot_S3 = np.stack([0.085 * np.cos(angle_S[::2]), 0.23 + 0.085 * np.sin(angle_S[::2]), np.ones(samples // 2)], -1)
+    spot_V3 = np.concatenate([spot_S3, [[0, 0.23, 1]]])
+    spot_V3 *= 1.012 / np.linalg.norm(spot_V3, axis=1, keepdims=True)
+    triangles_F3 = np.concatenate([triangles_F3, fan(ball + np.arange(samples // 2), ball + samples // 2)])
+    vertices_V3 = np.array(form.EYE) + form.EYE_RADIUS * np.concatenate([unit_V3, spot_V3])
+    color_V3 = np.concatenate([color_V3, np.ones_like(spot_V3)])
+    return patch("eye left", vertices_V3, triangles_F3, color=color_V3, gloss=0.97)
 
 
 def _brow(length: int = 18, samples: int = 8) -> Patch:
@@ -111,7 +118,7 @@ def _teeth(part: str, *, up: int, columns: int = 61) -> Patch:
     edge = MOUTH_Y - 0.28 if up > 0 else MOUTH_Y - 0.30
     front = TEETH_FRONT if up > 0 else TEETH_FRONT - 0.28
     # height from the edge, depth behind the front, share of gum
-    rows = ((0.05, 0.55, 0), (0.0, 0.16, 0), (0.10, 0.02, 0), (0.45, 0.0, 0), (0.80, 0.04, 0), (0.88, 0.0, 1), (1.3, 0.08, 1), (1.9, 0.4, 1))
+    rows = ((1.3, 0.95, 0), (0.05, 0.60, 0), (0.0, 0.16, 0), (0.10, 0.02, 0), (0.45, 0.0, 0), (0.80, 0.04, 0), (0.88, 0.0, 1), (1.3, 0.08, 1), (1.9, 0.4, 1))
     vertices, colors = [], []
     angle_S = np.radians(86) * place_S
     for height, depth, gum in rows:
@@ -140,7 +147,7 @@ def _tongue(length: int = 16, samples: int = 16) -> Patch:
         [grid(length, samples, closed=True), fan(np.arange(samples) + (length - 1) * samples, len(vertices_V3))]
     )
     along_V = np.append(np.repeat(t_L1[:, 0], samples), 1.0)
-    color_V3 = np.array(TONGUE) * (0.45 + 0.55 * ramp(0.1, 0.9, along_V))[:, None]
+    color_V3 = np.array(TONGUE) * (0.25 + 0.75 * ramp(0.3, 0.95, along_V))[:, None]
     return patch("tongue", np.concatenate([vertices_V3, [tip_3]]), triangles_F3, color=color_V3, gloss=0.5, along=along_V)
 
 
@@ -189,15 +196,15 @@ def _hair(rows: int = 36, samples: int = 72) -> Patch:
     thick_V += lush_V * front_V * (0.55 * np.exp(-(((side_V - 3.2) / 2.2) ** 2)) - 0.30 * np.exp(-((x_V / 0.45) ** 2)))
     flow_V = np.arctan2(z_V + 1.5, y_V - 1.0) + 0.05 * side_V
     strand_V = (0.7 * np.cos(17 * flow_V) + 0.3 * np.cos(41 * flow_V)) * lush_V * ramp(0.3, 2.2, side_V)
-    vertices_V3 = skull_V3 + (thick_V + 0.07 * strand_V)[:, None] * unit_V3
+    vertices_V3 = skull_V3 + (thick_V + 0.10 * strand_V)[:, None] * unit_V3
     triangles_F3 = np.concatenate([grid(rows, samples, closed=True, outside=-1), fan(np.arange(samples), len(unit_V3) - 1)])
     seen_F = (thick_V[triangles_F3] > -0.5).any(1)
     quads = (rows - 1) * samples
     seen_F[:quads] |= seen_F[quads : 2 * quads]
     seen_F[quads : 2 * quads] = seen_F[:quads]
     triangles_F3 = triangles_F3[seen_F]  # what is sunk would show in the open mouth
-    color_V3 = np.array(HAIR) * (1 + 0.14 * strand_V)[:, None]
-    return compact(patch("hair", vertices_V3, triangles_F3, color=color_V3, gloss=0.32))
+    color_V3 = np.array(HAIR) * (1 + 0.20 * strand_V)[:, None]
+    return compact(patch("hair", vertices_V3, triangles_F3, color=color_V3, gloss=0.2))
 
 
 def _shirt(samples: int = 48) -> Patch:

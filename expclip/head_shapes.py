@@ -26,30 +26,30 @@ _OPEN = Jaw(turn=1.0)
 
 SHAPES: dict[str, tuple[Move, ...]] = {
     # eyes: the ball turns, the upper lid goes with it
-    "eyeBlinkLeft": (Lid(upper=0.84, lower=0.20), Pull(BROW_MIDDLE, (0, -0.06, 0), 1.5)),
-    "eyeLookDownLeft": (Gaze(down=26), Lid(upper=0.38, lower=-0.10)),
+    "eyeBlinkLeft": (Lid(upper=0.90, lower=0.19), Pull(BROW_MIDDLE, (0, -0.06, 0), 1.5)),
+    "eyeLookDownLeft": (Gaze(down=26), Lid(upper=0.32, lower=-0.10)),
     "eyeLookInLeft": (Gaze(out=-30),),
     "eyeLookOutLeft": (Gaze(out=30),),
-    "eyeLookUpLeft": (Gaze(down=-22), Lid(upper=-0.20, lower=0.05)),
+    "eyeLookUpLeft": (Gaze(down=-22), Lid(upper=-0.13, lower=0.03)),
     "eyeSquintLeft": (Lid(upper=0.17, lower=0.36), Pull(CHEEK, (0, 0.22, 0.10), 1.7)),
     "eyeWideLeft": (Lid(upper=-0.26, lower=-0.12), Pull(BROW_MIDDLE, (0, 0.10, 0), 1.6)),
     # jaw
     "jawForward": (Jaw(shift=(0, 0, 0.9)),),
-    "jawLeft": (Jaw(shift=(1.0, 0, 0)),),
+    "jawLeft": (Jaw(shift=(0.9, 0, 0)),),
     "jawOpen": (_OPEN, Pull(CORNER, (-0.22, 0.12, -0.10), 1.4, both=True), Pull(HOLLOW, (-0.20, 0, -0.10), 2.0, both=True)),
     "mouthClose": (CloseLips(_OPEN),),
     # the ring muscle of the mouth
     "mouthFunnel": (
         Narrow(0.30),
         Pull(LIPS, (0, 0, 0.75), (2.4, 1.6, 3.0)),
-        Pull((0, -5.5), (0, 0.42, 0.18), (1.9, 1.1, 3.0), "upper"),
-        Pull((0, -6.7), (0, -0.52, 0.20), (1.9, 1.2, 3.0), "lower"),
+        Pull((0, -5.5), (0, 0.40, 0.18), (3.0, 1.1, 3.0), "upper"),
+        Pull((0, -6.7), (0, -0.50, 0.20), (3.0, 1.2, 3.0), "lower"),
     ),
     "mouthPucker": (
         Narrow(0.46),
         Pull(LIPS, (0, 0.05, 1.05), (2.2, 1.5, 3.0)),
-        Pull((0, -5.3), (0, 0.10, -0.10), (1.6, 0.6, 3.0), "upper"),
-        Pull((0, -6.9), (0, -0.10, -0.10), (1.6, 0.6, 3.0), "lower"),
+        Pull((0, -5.3), (0, 0.12, -0.10), (2.6, 0.7, 3.0), "upper"),
+        Pull((0, -6.9), (0, -0.12, -0.10), (2.6, 0.7, 3.0), "lower"),
         Pull(HOLLOW, (-0.25, 0, 0), 1.6, both=True),
     ),
     "mouthLeft": (Pull(LIPS, (1.0, 0.06, -0.12), (3.4, 2.2, 3.5)), Pull(CORNER, (0.25, 0.12, -0.35), 1.6)),
@@ -111,9 +111,10 @@ SHAPES: dict[str, tuple[Move, ...]] = {
         Pull(BROW_INNER, (-0.10, -0.22, 0.08), 1.0),
     ),
     "tongueOut": (
-        Tongue((0, 0.62, 3.4), flatten=0.35),
-        Pull((0, -5.6), (0, 0.22, 0.05), (1.7, 1.2, 2.5), "upper"),
-        Pull((0, -6.6), (0, -0.55, 0.05), (1.8, 1.4, 2.5), "lower"),
+        Jaw(turn=0.16),
+        Tongue((0, 0.62, 4.2), flatten=0.45),
+        Pull((0, -5.6), (0, 0.25, 0.05), (2.0, 1.2, 2.5), "upper"),
+        Pull((0, -6.6), (0, -0.42, 0.05), (2.2, 1.4, 2.5), "lower"),
     ),
 }
 """Movements of every shape but the right-hand ones, which mirror these."""

@@ -34,7 +34,7 @@ _SEAM = (1.0, 0.88, 0.77, 0.67, 0.58, 0.50, 0.43, 0.37, 0.325, 0.295, 0.25, 0.20
 """Loops of the mouth from the rim to the line where the lips touch."""
 _LIP_PROFILE = ((0, 0.05, 0.10, 0.15, 0.20, 0.25, 0.295, 0.33, 0.38, 0.45), (-0.34, -0.04, 0.2, 0.33, 0.36, 0.31, 0.2, 0.13, 0.04, 0.0))
 """How far (cm) the lips stand before the face, over `seam`."""
-_POCKET = ((-0.28, 2.33, -0.05), (-0.60, 2.36, 0.16), (-0.80, 2.6, 0.8), (-1.3, 3.0, 1.5), (-2.6, 3.25, 1.9), (-4.4, 2.9, 1.9), (-6.2, 2.0, 1.4))
+_POCKET = ((-0.28, 2.33, -0.05), (-0.60, 2.36, 0.16), (-0.80, 2.6, 0.8), (-1.3, 3.0, 1.5), (-2.6, 3.2, 1.9), (-4.4, 2.5, 1.5), (-6.4, 1.5, 1.0), (-8.4, 0.5, 0.4))
 """Rings inside the mouth: depth behind the lips' line, half width, half height."""
 
 _EYE_RINGS = (1.0, 0.86, 0.73, 0.61, 0.50, 0.42, 0.36, 0.31, 0.25, 0.17, 0.09, 0.03, 0.0)
@@ -113,14 +113,14 @@ def _mouth() -> Patch:
     pocket_z_RS = pocket_z_RS * (1 - blend_R1) + (z_RS[-1].mean() + deep[:, :1]) * blend_R1
 
     rows = [np.stack([x_RS, y_RS, z_RS], -1), np.stack([pocket_x_RS, pocket_y_RS, pocket_z_RS], -1)]
-    vertices_V3 = np.concatenate([np.concatenate(rows).reshape(-1, 3), [[0, MOUTH_Y, pocket_z_RS.min() - 0.5]]])
+    vertices_V3 = np.concatenate([np.concatenate(rows).reshape(-1, 3), [[0, MOUTH_Y, pocket_z_RS.min() - 0.8]]])
     rings, last = len(_SEAM) + len(_POCKET), len(vertices_V3) - 1
     triangles_F3 = np.concatenate(
         [grid(rings, MOUTH_SAMPLES, closed=True), fan(np.arange(last - MOUTH_SAMPLES, last), last)]
     )
     half_R1 = np.maximum(np.interp(seam_R1, (0, LIP_EDGE, 1), (0.0, 0.72, 2.2)), 0.8)
     rise_RS = np.concatenate([np.where(np.abs(y_RS - line_RS) > 0.8, y_RS - line_RS, half_R1 * up_S), np.tile(0.8 * up_S, (len(deep), 1))])
-    inside_R = np.concatenate([np.zeros(len(_SEAM)), [0.25, 0.5, 0.7, 0.85, 1, 1, 1]])
+    inside_R = np.concatenate([np.zeros(len(_SEAM)), [0.25, 0.5, 0.7, 0.85, 1, 1, 1, 1]])
     return patch(
         "skin",
         vertices_V3,
@@ -161,7 +161,7 @@ def _eye() -> Patch:
     rings = len(vertices_V3) // EYE_SAMPLES
     ring_R = np.concatenate([_EYE_RINGS, np.zeros(len(_LID_FOLD))])
     lid_RS = np.where(up_S >= 0, ramp(0.46, 0.04, ring_R[:, None]), ramp(0.75, 0.04, ring_R[:, None]) ** 1.2)
-    edge_R = np.concatenate([ramp(0.10, 0.0, _EYE_RINGS), np.ones(len(_LID_FOLD))])
+    edge_R = np.concatenate([ramp(0.15, 0.02, _EYE_RINGS), np.ones(len(_LID_FOLD))])
     crease_RS = np.concatenate([crease_RS, np.zeros((len(_LID_FOLD), EYE_SAMPLES))])
     edge_R[len(_EYE_RINGS) :] *= 0.25  # the wet rim behind the lashes
     dark_RS = edge_R[:, None] * np.where(up_S > -0.05, 0.5 + 0.5 * np.abs(up_S) ** 0.3, 0.25) + 0.40 * crease_RS
