@@ -81,15 +81,35 @@ def rasterise(screen_V3: Array, triangles_F3: Array, depth_SS: Array, index_SS: 
         inverse = 1 / area
         ub_x, ub_y = (ay - cy) * inverse, (cx - ax) * inverse  # share of b grows by this for a step in x, in y
         uc_x, uc_y = (by - ay) * inverse, (ax - bx) * inverse
+        ua_x = -ub_x - uc_x
         z_x, z_y = ub_x * (bz - az) + uc_x * (cz - az), ub_y * (bz - az) + uc_y * (cz - az)
+        b_cut = -1 / ub_x if ub_x != 0 else np.float32(0)
+        c_cut = -1 / uc_x if uc_x != 0 else np.float32(0)
+        a_cut = -1 / ua_x if ua_x != 0 else np.float32(0)
         for y in range(top, bottom + 1):
-            ub = (left - ax) * ub_x + (y - ay) * ub_y
-            uc = (left - ax) * uc_x + (y - ay) * uc_y
-            z = az + (left - ax) * z_x + (y - ay) * z_y
-            for x in range(left, right + 1):
-                if ub >= 0 and uc >= 0 and ub + uc <= 1 and z > depth_SS[y, x]:
+            # where each share is 0 on this row, to the right of a; the span lies between
+            ub, uc = (y - ay) * ub_y, (y - ay) * uc_y
+            ua = 1 - ub - uc
+            low, high = left - ax, right - ax
+            low, high = _clip(ub, ub_x, ub * b_cut, low, high)
+            low, high = _clip(uc, uc_x, uc * c_cut, low, high)
+            low, high = _clip(ua, ua_x, ua * a_cut, low, high)
+            if low > high:
+                continue
+            first, last = math.ceil(low + ax), math.floor(high + ax)
+            z = az + (first - ax) * z_x + (y - ay) * z_y
+            for x in range(first, last + 1):
+                if z > depth_SS[y, x]:
                     depth_SS[y, x] = z
                     index_SS[y, x] = f
-                ub += ub_x
-                uc += uc_x
                 z += z_x
+
+
+@_jit  # type: ignore[untyped-decorator]
+def _clip(share, slope, cut, low, high):  # type: ignore[no-untyped-def]
+    """Return the part of low..high in which share + slope * x >= 0; cut is where it is 0."""
+    if slope > 0:
+        return max(low, cut), high
+    if slope < 0:
+        return low, min(high, cut)
+    return (low, high) if share >= 0 else (high + 1, high)

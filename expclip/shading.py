@@ -28,19 +28,19 @@ class Light:
     color_3: Array
     wrap_3: Array
     texels: int
-    """Width of its shadow map; few for a soft light."""
+    """Width of its shadow map; few for a soft light, 0 for a light at the camera: it sees what the camera sees."""
 
 
 def lights() -> list[Light]:
     """Return the lights; the first is the key, the second the fill, and these two make highlights."""
     skin, thin = (0.45, 0.22, 0.15), (0.1, 0.1, 0.1)
     rows: list[tuple[tuple[float, ...], tuple[float, ...], tuple[float, ...], int]] = [
-        ((-0.50, 0.60, 0.80), (1.62, 1.50, 1.34), skin, 256),
+        ((-0.50, 0.60, 0.80), (1.38, 1.28, 1.14), skin, 256),
         ((0.80, 0.15, 0.65), (0.30, 0.34, 0.42), skin, 128),
         ((0.65, 0.50, -0.60), (0.95, 1.00, 1.15), thin, 96),
         ((-0.90, 0.25, -0.45), (0.45, 0.42, 0.48), thin, 96),
         ((0.00, 1.00, 0.25), (0.22, 0.25, 0.30), skin, 96),
-        ((-0.55, 0.00, 0.85), (0.16, 0.16, 0.17), skin, 96),
+        ((0.00, 0.05, 1.00), (0.36, 0.34, 0.33), skin, 0),
         ((0.10, -0.60, 0.80), (0.13, 0.11, 0.10), skin, 96),
     ]
     return [
@@ -191,13 +191,13 @@ def _add(x, y, count, screen_V3, corners_3, surface_V9, glances_26, light_3):  #
     gloss = ua * surface_V9[a, 6] + ub * surface_V9[b, 6] + uc * surface_V9[c, 6]
     for k in range(3):
         light_3[k] += count * (ua * surface_V9[a, 3 + k] + ub * surface_V9[b, 3 + k] + uc * surface_V9[c, 3 + k])
-    power, sheen = 8 + 240 * gloss * gloss * gloss, np.float32(0.05) + np.float32(0.8) * gloss * gloss * gloss
+    power, sheen = 4 + 130 * gloss * gloss * gloss, np.float32(0.05) + np.float32(0.8) * gloss * gloss * gloss
     for n in range(2):
         half = (nx * glances_26[n, 0] + ny * glances_26[n, 1] + nz * glances_26[n, 2]) * short
         if half > 0:
             arrives = ua * surface_V9[a, 7 + n] + ub * surface_V9[b, 7 + n] + uc * surface_V9[c, 7 + n]
-            # Schlick's stand-in for half ** power: no logarithm
-            glance = count * sheen * arrives * half / (power - power * half + half)
+            peak = half / (power - power * half + half)  # Schlick's stand-in for half ** power: no logarithm
+            glance = count * sheen * arrives * peak * peak
             for k in range(3):
                 light_3[k] += glance * glances_26[n, 3 + k]
 

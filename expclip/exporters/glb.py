@@ -29,6 +29,8 @@ _ATTRIBUTES, _ELEMENTS = 34962, 34963
 _METRES = 0.01
 _SEEN = 0.001
 """Centimetres that a vertex must move to be stored in a target."""
+_TURNED = 0.03
+"""What a unit normal must change by to be stored in a target."""
 _GLOSSY = 0.6
 """From this gloss on a triangle is eye or tooth, not skin."""
 
@@ -57,7 +59,8 @@ class _Pack:
         return self._keep(entry)
 
     def add_sparse(self, values: npt.NDArray[Any], kept: npt.NDArray[Any], *, bounds: bool = False) -> int:
-        """Append rows `kept` of an array whose other rows are zero."""
+        """Append rows `kept` of an array, the other rows as zeros."""
+        values = np.where(np.isin(np.arange(len(values)), kept)[:, None], values, np.float32(0))
         entry = self._accessor(values, len(values))
         if len(kept):
             entry["sparse"] = {
@@ -173,14 +176,24 @@ def _attributes(head: "Head", pack: _Pack) -> Json:
 
 def _targets(head: "Head", pack: _Pack) -> list[Json]:
     """Return one morph target a channel: moves of positions, and of normals where those turn."""
-    return [
-        {"POSITION": pack.add_sparse((delta_V3 * _METRES).astype(np.float32), _moved(delta_V3), bounds=True)}
-        for delta_V3 in head.deltas_CV3
-    ]
+    rest_V3 = _normals(head, head.vertices_V3)
+    targets = []
+    for delta_V3 in head.deltas_CV3:
+        turn_V3 = _normals(head, head.vertices_V3 + delta_V3) - rest_V3
+        targets.append(
+            {
+                "POSITION": pack.add_sparse(
+                    (delta_V3 * _METRES).astype(np.float32), _rows(delta_V3, _SEEN), bounds=True
+                ),
+                "NORMAL": pack.add_sparse(turn_V3, _rows(turn_V3, _TURNED)),
+            }
+        )
+    return targets
 
 
-def _moved(delta_V3: npt.NDArray[np.float32]) -> npt.NDArray[np.int64]:
-    return np.flatnonzero(np.abs(delta_V3).max(1) > _SEEN)
+def _rows(values_V3: npt.NDArray[np.float32], least: float) -> npt.NDArray[np.int64]:
+    """Return the rows in which something exceeds `least`."""
+    return np.flatnonzero(np.abs(values_V3).max(1) > least)
 
 
 def _normals(head: "Head", vertices_V3: npt.NDArray[np.float32]) -> npt.NDArray[np.float32]:
