@@ -47,8 +47,8 @@ def run(config: Config, load: "Callable[[], Animator] | None" = None) -> "Summar
     if config.without:
         options(config.without)
     defaults = catalogue.Line("", "", "", config.intensity, seed=config.seed, fps=config.fps)
-    path, output = _absolute(config.catalogue), _absolute(config.output)
-    lines, bad = catalogue.read(path, defaults)
+    output = _absolute(config.output)
+    lines, bad = catalogue.read(config.catalogue, defaults)
     source = checkpoint.fingerprint(config.checkpoint) if load is None else ""
     storage.check_writable(output)
 

@@ -18,7 +18,7 @@ _ENVIRONMENT = {
     "RAY_DATA_DISABLE_PROGRESS_BARS": "1",
     "RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO": "0",
     "RAY_DATA_USE_DATASOURCE_V2": "0",  # the second version makes one block of a small table
-    "RAY_DEDUP_LOGS": "0",
+    "RAY_BACKEND_LOG_LEVEL": "fatal",  # its alarms about actor pools come with correct results
 }
 _STORE_BYTES = 256 << 20
 """Object store of a local cluster: blocks carry file names and status, never frames."""
@@ -47,6 +47,7 @@ def connected(resources: Resources) -> Iterator[Any]:
     if not address:
         os.environ.setdefault("RAY_AUTH_MODE", "disabled")  # a cluster of one process's own; others bring a token
     import ray
+    import ray.data  # configures its loggers, so it comes before they are quieted
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     with ExitStack() as stack:
