@@ -36,7 +36,7 @@ class Head:
         return np.asarray(self.vertices_V3 + moved_V3, np.float32)
 
     def lip_gap(self, weights_TC: npt.ArrayLike) -> FloatArray:
-        """Return the height in mm (...,) of the opening in the middle of the lips, never below 0, of weights (..., C)."""
+        """Return the opening (...,) in the middle of the lips in mm, never below 0, at weights (..., C)."""
         upper, lower = self.inner_lips
         rest = self.vertices_V3[upper, 1] - self.vertices_V3[lower, 1]
         opens_C = self.deltas_CV3[:, upper, 1] - self.deltas_CV3[:, lower, 1]

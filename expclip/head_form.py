@@ -38,7 +38,7 @@ class Lump:
         radii = np.array(self.radii)
         near_N = np.sqrt(np.einsum("ni,ni->n", q_N3 / radii, q_N3 / radii)) + 1e-9
         slope_N = np.sqrt(np.einsum("ni,ni->n", q_N3 / radii**2, q_N3 / radii**2)) + 1e-9
-        return near_N * (near_N - 1) / slope_N
+        return np.asarray(near_N * (near_N - 1) / slope_N)
 
 
 FORM = (
@@ -69,10 +69,7 @@ def distance(points_N3: Floats) -> Floats:
     out_N = FORM[0].distance(points_N3, mirrored_N3)
     for lump in FORM[1:]:
         d_N = lump.distance(points_N3, mirrored_N3)
-        if lump.carve:
-            out_N = -_join(-out_N, d_N, lump.soft)
-        else:
-            out_N = _join(out_N, d_N, lump.soft)
+        out_N = -_join(-out_N, d_N, lump.soft) if lump.carve else _join(out_N, d_N, lump.soft)
     return out_N
 
 

@@ -75,7 +75,7 @@ def without_slivers(vertices_V3: Floats, triangles_F3: Ints, least: float = 1e-7
     """Return the triangles whose area is more than `least` square centimetres."""
     a_F3, b_F3, c_F3 = (vertices_V3[triangles_F3[:, k]] for k in range(3))
     area_F = 0.5 * np.linalg.norm(np.cross(b_F3 - a_F3, c_F3 - a_F3), axis=1)
-    return triangles_F3[area_F > least]
+    return np.asarray(triangles_F3[area_F > least])
 
 
 def compact(source: Patch) -> Patch:

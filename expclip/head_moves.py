@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from expclip import head_form as form
 from expclip.head_mesh import FLIP, Floats, Ints, ramp
-from expclip.head_skin import LIP_EDGE, MOUTH_Y, lid_heights
+from expclip.head_skin import LIP_EDGE, MOUTH_Y, TONGUE_Y, lid_heights
 
 HINGE = np.array([0.0, -2.3, -1.2])
 """Where the jaw turns, between the ears."""
@@ -36,7 +36,7 @@ class Anatomy:
 
     def mirrored(self, delta_V3: Floats) -> Floats:
         """Return a movement as the other side of the face does it."""
-        return delta_V3[self.mirror_V] * FLIP
+        return np.asarray(delta_V3[self.mirror_V] * FLIP)
 
     def side(self, name: str) -> Floats:
         """Return how much (0..1) each vertex belongs to `skin` (with the brows), its `upper` or `lower` lip half.
@@ -65,7 +65,7 @@ class Anatomy:
             away_V3[:, 0] *= np.where(away_V3[:, 0] < 0, np.broadcast_to(reach, 3)[0] / inner, 1)
         far_V = (away_V3**2).sum(1)
         rest = np.exp(-(2.2**2))
-        return np.maximum(0, (np.exp(-far_V) - rest) / (1 - rest))
+        return np.asarray(np.maximum(0, (np.exp(-far_V) - rest) / (1 - rest)))
 
 
 class Move(Protocol):
@@ -91,7 +91,7 @@ class Pull:
         """Return the displacement (V, 3) in cm."""
         share_V = head.near(self.at, self.reach, self.inner) * head.side(self.on)
         delta_V3 = share_V[:, None] * np.array(self.push)
-        return delta_V3 + head.mirrored(delta_V3) if self.both else delta_V3
+        return np.asarray(delta_V3 + head.mirrored(delta_V3) if self.both else delta_V3)
 
 
 @dataclass(frozen=True)
@@ -119,12 +119,12 @@ class Jaw:
         share_V1, rest_V3 = jaw_share(head)[:, None], head.vertices_V3
         bone_V1 = np.isin(head.part_V, ("lower teeth", "tongue"))[:, None]
         front_V1 = np.where(bone_V1, 1.0, ramp(0.0, 6.5, rest_V3[:, 2:]))  # below the ears the skin hardly slides
-        return share_V1 * (self.rigid(rest_V3) - (1 - front_V1) * np.array(self.shift))
+        return np.asarray(share_V1 * (self.rigid(rest_V3) - (1 - front_V1) * np.array(self.shift)))
 
     def rigid(self, points_V3: Floats) -> Floats:
         """Return how points that sit on the jaw's bone move."""
         moved_V3 = _turned(points_V3 - HINGE, self.turn * JAW_TURN, axis=0) + HINGE - points_V3
-        return moved_V3 + self.turn * JAW_SLIDE + np.array(self.shift)
+        return np.asarray(moved_V3 + self.turn * JAW_SLIDE + np.array(self.shift))
 
 
 def jaw_share(head: Anatomy) -> Floats:
@@ -146,7 +146,8 @@ class CloseLips:
         """Return the displacement (V, 3) in cm."""
         seam_V = head.tags["seam"]
         lips_V = ramp(0.95, 0.30, seam_V) * ramp(-0.30, -0.06, seam_V) * (head.part_V == "skin")
-        return (lips_V * (self.meet - jaw_share(head)))[:, None] * self.jaw.rigid(head.vertices_V3)
+        way_V = lips_V * (self.meet - jaw_share(head))
+        return np.asarray(way_V[:, None] * self.jaw.rigid(head.vertices_V3))
 
 
 @dataclass(frozen=True)
@@ -184,7 +185,8 @@ class Lid:
         turn_V = share_V * opening_V * np.where(head.tags["upper"] > 0.5, self.upper, -self.lower)
         moved_V3 = _turned(rel_V3, turn_V, axis=0)
         over_V1 = (share_V * np.where(head.tags["upper"] > 0.5, 0.10 * max(0.0, self.upper), 0))[:, None]
-        return moved_V3 - rel_V3 + over_V1 * moved_V3 / (np.linalg.norm(moved_V3, axis=1, keepdims=True) + 1e-9)
+        outwards_V3 = moved_V3 / (np.linalg.norm(moved_V3, axis=1, keepdims=True) + 1e-9)
+        return np.asarray(moved_V3 - rel_V3 + over_V1 * outwards_V3)
 
 
 @dataclass(frozen=True)
@@ -211,7 +213,7 @@ class Tongue:
     def delta(self, head: Anatomy) -> Floats:
         """Return the displacement (V, 3) in cm."""
         along_V1 = head.tags["along"][:, None]
-        middle_V = head.vertices_V3[:, 1] - (MOUTH_Y - 0.95)
+        middle_V = head.vertices_V3[:, 1] - TONGUE_Y
         delta_V3 = along_V1**1.6 * np.array(self.push)
         delta_V3[:, 1] -= self.flatten * head.tags["along"] * middle_V
         return np.where((head.part_V == "tongue")[:, None], delta_V3, 0.0)

@@ -36,7 +36,11 @@ SHAPES: dict[str, tuple[Move, ...]] = {
     # jaw
     "jawForward": (Jaw(shift=(0, 0, 0.9)),),
     "jawLeft": (Jaw(shift=(0.9, 0, 0)),),
-    "jawOpen": (_OPEN, Pull(CORNER, (-0.22, 0.12, -0.10), 1.4, both=True), Pull(HOLLOW, (-0.20, 0, -0.10), 2.0, both=True)),
+    "jawOpen": (
+        _OPEN,
+        Pull(CORNER, (-0.22, 0.12, -0.10), 1.4, both=True),
+        Pull(HOLLOW, (-0.20, 0, -0.10), 2.0, both=True),
+    ),
     "mouthClose": (CloseLips(_OPEN),),
     # the ring muscle of the mouth
     "mouthFunnel": (
@@ -61,7 +65,10 @@ SHAPES: dict[str, tuple[Move, ...]] = {
         Pull(CHEEK, (0.10, 0.48, 0.40), 1.8),
         Lid(lower=0.10),
     ),
-    "mouthFrownLeft": (Pull(CORNER, (0.12, -0.80, -0.12), (1.4, 1.5, 2.0), inner=1.1), Pull((1.6, -8.3), (0, 0.16, 0.14), 1.3)),
+    "mouthFrownLeft": (
+        Pull(CORNER, (0.12, -0.80, -0.12), (1.4, 1.5, 2.0), inner=1.1),
+        Pull((1.6, -8.3), (0, 0.16, 0.14), 1.3),
+    ),
     "mouthDimpleLeft": (Pull(CORNER, (0.42, 0.16, -0.50), 1.3), Pull((3.5, -5.7), (0.10, 0, -0.32), 0.9)),
     "mouthStretchLeft": (
         Pull(CORNER, (0.90, -0.30, -0.62), (2.0, 1.5, 2.2)),
@@ -112,7 +119,7 @@ SHAPES: dict[str, tuple[Move, ...]] = {
     ),
     "tongueOut": (
         Jaw(turn=0.16),
-        Tongue((0, 0.62, 4.2), flatten=0.45),
+        Tongue((0, 0.52, 5.6), flatten=0.15),
         Pull((0, -5.6), (0, 0.25, 0.05), (2.0, 1.2, 2.5), "upper"),
         Pull((0, -6.6), (0, -0.42, 0.05), (2.2, 1.4, 2.5), "lower"),
     ),

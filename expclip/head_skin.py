@@ -23,6 +23,8 @@ DEEP = (0.130, 0.030, 0.040)
 
 MOUTH_Y = -6.05
 """Height of the middle of the lips' line."""
+TONGUE_Y = MOUTH_Y - 0.72
+"""Height of the middle of the tongue's blade."""
 MOUTH_SAMPLES = 56
 EYE_SAMPLES = 44
 EYE_HALF = 1.68
@@ -32,9 +34,21 @@ LIP_EDGE = 0.30
 
 _SEAM = (1.0, 0.88, 0.77, 0.67, 0.58, 0.50, 0.43, 0.37, 0.325, 0.295, 0.25, 0.20, 0.15, 0.10, 0.05, 0.0)
 """Loops of the mouth from the rim to the line where the lips touch."""
-_LIP_PROFILE = ((0, 0.05, 0.10, 0.15, 0.20, 0.25, 0.295, 0.33, 0.38, 0.45), (-0.34, -0.04, 0.2, 0.33, 0.36, 0.31, 0.2, 0.13, 0.04, 0.0))
+_LIP_PROFILE = (
+    (0, 0.05, 0.10, 0.15, 0.20, 0.25, 0.295, 0.33, 0.38, 0.45),
+    (-0.34, -0.04, 0.2, 0.33, 0.36, 0.31, 0.2, 0.13, 0.04, 0.0),
+)
 """How far (cm) the lips stand before the face, over `seam`."""
-_POCKET = ((-0.28, 2.33, -0.05), (-0.60, 2.36, 0.16), (-0.80, 2.6, 0.8), (-1.3, 3.0, 1.5), (-2.6, 3.2, 1.9), (-4.4, 2.5, 1.5), (-6.4, 1.5, 1.0), (-8.4, 0.5, 0.4))
+_POCKET = (
+    (-0.28, 2.33, -0.05),
+    (-0.60, 2.36, 0.16),
+    (-0.80, 2.6, 0.8),
+    (-1.3, 3.0, 1.5),
+    (-2.6, 3.2, 1.9),
+    (-4.4, 2.5, 1.5),
+    (-6.4, 1.5, 1.0),
+    (-8.4, 0.5, 0.4),
+)
 """Rings inside the mouth: depth behind the lips' line, half width, half height."""
 
 _EYE_RINGS = (1.0, 0.86, 0.73, 0.61, 0.50, 0.42, 0.36, 0.31, 0.25, 0.17, 0.09, 0.03, 0.0)
@@ -69,21 +83,26 @@ def skin() -> Patch:
     patches = (mouth, left, right)
     starts = np.cumsum([0, *(len(p.vertices_V3) for p in patches)])
     number_V = np.concatenate(
-        [start + np.arange(len(rim)) for start, rim in zip(starts, rims, strict=False)] + [starts[-1] + np.arange(len(sheet_V3))]
+        [start + np.arange(len(rim)) for start, rim in zip(starts, rims, strict=False)]
+        + [starts[-1] + np.arange(len(sheet_V3))]
     )
     vertices_V3 = np.concatenate([*(p.vertices_V3 for p in patches), sheet_V3])
     triangles_F3 = np.concatenate(
         [*(p.triangles_F3 + start for p, start in zip(patches, starts, strict=False)), number_V[loose_F3]]
     )
     tags = {
-        name: np.concatenate([*(p.tags.get(name, np.full(len(p.vertices_V3), rest)) for p in patches), np.full(len(sheet_V3), rest)])
+        name: np.concatenate(
+            [*(p.tags.get(name, np.full(len(p.vertices_V3), rest)) for p in patches), np.full(len(sheet_V3), rest)]
+        )
         for name, rest in (("seam", 1.0), ("rise", np.nan), ("lid", 0.0), ("upper", 0.0))
     }
     tags["rise"] = np.where(np.isnan(tags["rise"]), vertices_V3[:, 1] - lip_line(vertices_V3[:, 0]), tags["rise"])
     inside_V = np.concatenate([mouth.tags["inside"], np.zeros(len(vertices_V3) - len(mouth.vertices_V3))])
     edge_V = np.concatenate([np.zeros(starts[1]), left.tags["edge"], right.tags["edge"], np.zeros(len(sheet_V3))])
     colors_V3, gloss_V = _paint(vertices_V3, tags, inside_V, edge_V)
-    return patch("skin", vertices_V3, without_slivers(vertices_V3, triangles_F3), color=colors_V3, gloss=gloss_V, **tags)
+    return patch(
+        "skin", vertices_V3, without_slivers(vertices_V3, triangles_F3), color=colors_V3, gloss=gloss_V, **tags
+    )
 
 
 def _mouth() -> Patch:
@@ -93,8 +112,14 @@ def _mouth() -> Patch:
     seam_R1 = np.array(_SEAM)[:, None]
     width_R1 = np.interp(seam_R1, (0, LIP_EDGE, 1), (2.33, 2.55, 4.25))
     bow_RS = 1 - 0.20 * np.exp(-((width_R1 * across_S / 0.42) ** 2)) * np.exp(-(((seam_R1 - LIP_EDGE) / 0.16) ** 2))
-    upper_RS = np.interp(seam_R1, (0, LIP_EDGE, 1), (0.004, 0.64, 1.85)) * bow_RS * np.abs(up_S) ** np.interp(seam_R1, (0, 0.6), (1.25, 1))
-    lower_RS = np.interp(seam_R1, (0, LIP_EDGE, 1), (0.004, 0.80, 2.45)) * np.abs(up_S) ** np.interp(seam_R1, (0, 0.6), (1.1, 1))
+    upper_RS = (
+        np.interp(seam_R1, (0, LIP_EDGE, 1), (0.004, 0.64, 1.85))
+        * bow_RS
+        * np.abs(up_S) ** np.interp(seam_R1, (0, 0.6), (1.25, 1))
+    )
+    lower_RS = np.interp(seam_R1, (0, LIP_EDGE, 1), (0.004, 0.80, 2.45)) * np.abs(up_S) ** np.interp(
+        seam_R1, (0, 0.6), (1.1, 1)
+    )
     x_RS = width_R1 * across_S
     line_RS = MOUTH_Y + (lip_line(x_RS) - MOUTH_Y) * ramp(1.0, 0.4, seam_R1)
     y_RS = line_RS + np.where(up_S >= 0, upper_RS, -lower_RS)
@@ -119,7 +144,9 @@ def _mouth() -> Patch:
         [grid(rings, MOUTH_SAMPLES, closed=True), fan(np.arange(last - MOUTH_SAMPLES, last), last)]
     )
     half_R1 = np.maximum(np.interp(seam_R1, (0, LIP_EDGE, 1), (0.0, 0.72, 2.2)), 0.8)
-    rise_RS = np.concatenate([np.where(np.abs(y_RS - line_RS) > 0.8, y_RS - line_RS, half_R1 * up_S), np.tile(0.8 * up_S, (len(deep), 1))])
+    rise_RS = np.concatenate(
+        [np.where(np.abs(y_RS - line_RS) > 0.8, y_RS - line_RS, half_R1 * up_S), np.tile(0.8 * up_S, (len(deep), 1))]
+    )
     inside_R = np.concatenate([np.zeros(len(_SEAM)), [0.25, 0.5, 0.7, 0.85, 1, 1, 1, 1]])
     return patch(
         "skin",
@@ -179,18 +206,18 @@ def _eye() -> Patch:
 
 def _sheet_points() -> Floats:
     """Return the vertices of the sheet: rows of latitude, fine in the face, none within the loops."""
-    latitude = np.radians(np.concatenate([[90], np.arange(84, 20, -5.5), np.arange(18, -62, -2.1), [-64, -66.5, -69, -71.5, -74, -76]]))
-    step = np.arange(0, 43) / 42
-    longitude = np.pi * (step - 0.58 / np.pi * np.sin(np.pi * step))
+    latitude = np.radians(
+        np.concatenate([[90], np.arange(84, 20, -5.5), np.arange(18, -62, -2.1), [-64, -66.5, -69, -71.5, -74, -76]])
+    )
     points: list[Floats] = []
     for row, phi in enumerate(latitude):
-        keep = longitude if phi < np.radians(55) else longitude[:: 2 if phi < np.radians(75) else 4]
-        turn = keep if row else keep[:1]
-        shifted = turn.copy()
-        if row % 2 and len(turn) > 2:
-            shifted[1:-2] = 0.5 * (turn[1:-2] + turn[2:-1])
-            shifted = np.delete(shifted, -2)
-        points.append(np.stack([np.sin(shifted) * np.cos(phi), np.full_like(shifted, np.sin(phi)), np.cos(shifted) * np.cos(phi)], -1))
+        steps = 0 if row == 0 else 10 if phi > np.radians(75) else 21 if phi > np.radians(55) else 42
+        step = np.arange(steps + 1) / max(steps, 1)
+        turn = np.pi * step - 0.58 * np.sin(np.pi * step)
+        if row % 2 and steps:  # every other row stands between its neighbours, but for its ends
+            turn = np.concatenate([turn[:1], 0.5 * (turn[1:-2] + turn[2:-1]), turn[-1:]])
+        unit = [np.sin(turn) * np.cos(phi), np.full_like(turn, np.sin(phi)), np.cos(turn) * np.cos(phi)]
+        points.append(np.stack(unit, -1))
     direction_N3 = np.concatenate(points)
     half_N3 = form.outwards(direction_N3)
     half_N3[np.abs(direction_N3[:, 0]) < 1e-9, 0] = 0
@@ -204,11 +231,11 @@ def _within_loops(points_N3: Floats, margin: float = 0.26) -> npt.NDArray[np.boo
     eye_N = np.hypot(dx_N / (margin + np.where(dx_N > 0, 2.5, 2.2)), dy_N / (margin + np.where(dy_N > 0, 2.0, 1.85)))
     up_N = y_N - MOUTH_Y
     mouth_N = np.hypot(x_N / (4.25 + margin), up_N / (margin + np.where(up_N > 0, 1.85, 2.45)))
-    return (z_N > 1) & ((eye_N < 1) | (mouth_N < 1))
+    return np.asarray((z_N > 1) & ((eye_N < 1) | (mouth_N < 1)))
 
 
 def _triangulate(points_V3: Floats, hole_V: Ints) -> Ints:
-    """Return the triangles between the points (V, 3) as seen from the head's middle; hole_V: number of the rim or -1."""
+    """Return the triangles between the points (V, 3) seen from the head's middle; hole_V: number of the rim or -1."""
     from scipy.spatial import ConvexHull
 
     direction_V3 = points_V3 - np.array(form.MIDDLE)
