@@ -105,7 +105,7 @@ def rasterise(screen_V3: Array, triangles_F3: Array, depth_SS: Array, index_SS: 
                 z += z_x
 
 
-@_jit  # type: ignore[untyped-decorator]
+@_jit
 def _clip(share, slope, cut, low, high):  # type: ignore[no-untyped-def]
     """Return the part of low..high in which share + slope * x >= 0; cut is where it is 0."""
     if slope > 0:

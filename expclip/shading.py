@@ -153,7 +153,7 @@ def shade(
                 image[y, x, k] = image[y, x, k] * (1 - 0.25 * covered) + 0.25 * light_3[k]
 
 
-@_jit  # type: ignore[untyped-decorator]
+@_jit
 def _edge(index_SS, left, top, screen_V3, triangles_F3, surface_V9, glances_26, light_3):  # type: ignore[no-untyped-def]
     """Return how many of a pixel's four samples are covered; adds each triangle of them once."""
     covered = 0
@@ -173,7 +173,7 @@ def _edge(index_SS, left, top, screen_V3, triangles_F3, surface_V9, glances_26, 
     return covered
 
 
-@_jit  # type: ignore[untyped-decorator]
+@_jit
 def _add(x, y, count, screen_V3, corners_3, surface_V9, glances_26, light_3):  # type: ignore[no-untyped-def]
     """Add count times the light of a triangle at a sample position."""
     a, b, c = corners_3[0], corners_3[1], corners_3[2]

@@ -6,7 +6,8 @@ Pictures go to ffmpeg through a pipe as they are drawn; nothing but the result a
 import os
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
@@ -66,15 +67,15 @@ def _encode(command: list[str], pictures: Iterator[Picture], errors: str) -> Non
         process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.DEVNULL, stderr=log)
         assert process.stdin is not None
         try:
-            for picture in pictures:
-                process.stdin.write(picture.data)
-            process.stdin.close()
-        except BrokenPipeError:
-            pass  # ffmpeg has ended early; its message says why
+            with suppress(BrokenPipeError):  # ffmpeg has ended early; its message says why
+                for picture in pictures:
+                    process.stdin.write(picture.data)
         except BaseException:
             process.kill()
             raise
         finally:
+            with suppress(BrokenPipeError):
+                process.stdin.close()
             code = process.wait()
         if code:
             log.seek(0)
@@ -115,7 +116,7 @@ def _caption(text: str) -> FloatArray:
     return pixels
 
 
-def _wrap(text: str, fits: Any) -> list[str]:
+def _wrap(text: str, fits: Callable[[str], bool]) -> list[str]:
     """Return at most CAPTION_LINES lines that fit; what is too long ends in an ellipsis."""
     lines: list[str] = []
     for word in text.split():
