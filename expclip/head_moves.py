@@ -209,12 +209,14 @@ class Tongue:
 
     push: tuple[float, float, float]
     flatten: float = 0.0
+    droop: float = 0.0  # how far the tip hangs, cm
 
     def delta(self, head: Anatomy) -> Floats:
         """Return the displacement (V, 3) in cm."""
         along_V1 = head.tags["along"][:, None]
         middle_V = head.vertices_V3[:, 1] - TONGUE_Y
-        delta_V3 = along_V1**1.6 * np.array(self.push)
+        delta_V3 = along_V1**1.25 * np.array(self.push)
+        delta_V3[:, 1] -= self.droop * head.tags["along"] ** 5
         delta_V3[:, 1] -= self.flatten * head.tags["along"] * middle_V
         return np.where((head.part_V == "tongue")[:, None], delta_V3, 0.0)
 

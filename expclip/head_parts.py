@@ -204,7 +204,7 @@ def _ear(samples: int = 28) -> Patch:
     return patch("ear", vertices_V3, triangles_F3, color=color_V3, gloss=0.28)
 
 
-def _hair(rows: int = 38, samples: int = 72) -> Patch:
+def _hair(rows: int = 38, samples: int = 84) -> Patch:
     """Return the hair: a shell over the skull that sinks into the skin along the hairline."""
     turn_S = 2 * np.pi * np.arange(samples) / samples
     polar_R1 = np.radians(np.linspace(3, 128, rows))[:, None]
@@ -222,7 +222,7 @@ def _hair(rows: int = 38, samples: int = 72) -> Patch:
     front_V = ramp(-4.0, 3.0, z_V)
     thick_V = -0.55 + 1.45 * ramp(-0.9, 1.3, above_V) + 0.55 * ramp(4, 12, y_V)
     lush_V = ramp(-0.2, 2.0, above_V)
-    thick_V += lush_V * front_V * (0.55 * np.exp(-(((side_V - 3.2) / 2.2) ** 2)) - 0.30 * np.exp(-((x_V / 0.45) ** 2)))
+    thick_V += lush_V * front_V * (0.55 * np.exp(-(((side_V - 3.2) / 2.2) ** 2)) - 0.16 * np.exp(-((x_V / 0.6) ** 2)))
     flow_V = np.arctan2(z_V + 1.5, y_V - 1.0) + 0.05 * side_V
     strand_V = (0.7 * np.cos(17 * flow_V) + 0.3 * np.cos(41 * flow_V)) * lush_V * ramp(0.3, 2.2, side_V)
     vertices_V3 = skull_V3 + (thick_V + 0.10 * strand_V)[:, None] * unit_V3

@@ -50,7 +50,7 @@ SHAPES: dict[str, tuple[Move, ...]] = {
         Pull((0, -6.7), (0, -0.50, 0.20), (3.0, 1.2, 3.0), "lower"),
     ),
     "mouthPucker": (
-        Narrow(0.46),
+        Narrow(0.50),
         Pull(LIPS, (0, 0.05, 1.05), (2.2, 1.5, 3.0)),
         Pull((0, -5.3), (0, 0.12, -0.10), (2.6, 0.7, 3.0), "upper"),
         Pull((0, -6.9), (0, -0.12, -0.10), (2.6, 0.7, 3.0), "lower"),
@@ -98,28 +98,28 @@ SHAPES: dict[str, tuple[Move, ...]] = {
         Lid(upper=0.07),
     ),
     "browInnerUp": (
-        Pull(BROW_INNER, (-0.08, 0.95, 0.0), (1.5, 1.5, 2.0), both=True),
+        Pull(BROW_INNER, (-0.08, 0.95, 0.0), (1.6, 1.5, 2.0), both=True),
         Pull(FOREHEAD, (0, 0.30, 0.04), 1.6, both=True),
     ),
-    "browOuterUpLeft": (Pull(BROW_OUTER, (0.05, 0.85, -0.12), (1.7, 1.5, 2.4)), Pull((4.0, 4.6), (0, 0.30, 0), 1.7)),
+    "browOuterUpLeft": (Pull(BROW_OUTER, (0.05, 0.85, -0.12), (1.9, 1.5, 2.4)), Pull((4.0, 4.6), (0, 0.30, 0), 1.7)),
     # cheeks, nose, tongue
     "cheekPuff": (
-        Pull(HOLLOW, (0.60, 0, 0.62), (1.9, 2.1, 2.4), both=True),
+        Pull(HOLLOW, (0.85, 0, 0.75), (1.9, 2.1, 2.4), both=True),
         Pull((0, -4.9), (0, 0, 0.22), 1.3),
         Pull((0, -7.4), (0, 0, 0.22), 1.3),
         Narrow(0.10),
     ),
     "cheekSquintLeft": (Pull(CHEEK, (0, 0.58, 0.34), 1.7), Lid(lower=0.30)),
     "noseSneerLeft": (
-        Pull(WING, (0.18, 0.42, 0.06), (0.8, 0.9, 1.4)),
-        Pull(BRIDGE, (-0.10, 0.20, 0.22), 0.8),
+        Pull(WING, (0.20, 0.52, 0.06), (0.8, 0.9, 1.4)),
+        Pull(BRIDGE, (-0.10, 0.20, 0.32), 0.7),
         Pull((1.4, -5.2), (0.04, 0.34, 0.04), 1.3, "upper"),
         Pull(FOLD, (-0.06, 0.38, 0.22), 1.2),
         Pull(BROW_INNER, (-0.10, -0.22, 0.08), 1.0),
     ),
     "tongueOut": (
         Jaw(turn=0.16),
-        Tongue((0, 0.52, 5.6), flatten=0.15),
+        Tongue((0, 0.60, 4.9), flatten=0.05, droop=0.35),
         Pull((0, -5.6), (0, 0.25, 0.05), (2.0, 1.2, 2.5), "upper"),
         Pull((0, -6.6), (0, -0.42, 0.05), (2.2, 1.4, 2.5), "lower"),
     ),

@@ -60,7 +60,7 @@ _LID_FOLD = ((0.03, 0.0), (0.03, 0.6), (-0.30, 1.2))
 def lip_line(x: Floats) -> Floats:
     """Return the height of the line between the lips at a distance x from the middle."""
     t = np.clip(np.abs(x) / 2.45, 0, 1.3)
-    return np.asarray(MOUTH_Y + 0.20 * t**2.2 - 0.05 * np.exp(-((x / 0.5) ** 2)))
+    return np.asarray(MOUTH_Y + 0.26 * t**2.2 - 0.05 * np.exp(-((x / 0.5) ** 2)))
 
 
 def lid_heights(across: Floats) -> tuple[Floats, Floats]:
