@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from expclip import head_form as form
 from expclip.head_mesh import FLIP, Floats, Ints, ramp
-from expclip.head_skin import LIP_EDGE, MOUTH_Y, TONGUE_Y, lid_heights
+from expclip.head_skin import LIP_EDGE, MOUTH_Y, TONGUE_Y, lid_heights, lip_line
 
 HINGE = np.array([0.0, -2.3, -1.2])
 """Where the jaw turns, between the ears."""
@@ -160,12 +160,13 @@ class Roll:
 
     def delta(self, head: Anatomy) -> Floats:
         """Return the displacement (V, 3) in cm."""
-        seam_V, rise_V = head.tags["seam"], head.tags["rise"]
+        seam_V = head.tags["seam"]
+        above_V = head.vertices_V3[:, 1] - lip_line(head.vertices_V3[:, 0])
         lip_V = head.side(self.on) * ramp(0.80, 0.22, seam_V) * ramp(-0.10, -0.02, seam_V) * self.amount
         if self.at:
             lip_V = lip_V * head.near(self.at, 1.7)
         back_V = 0.42 * ramp(0.6, 0.1, seam_V)
-        return np.stack([0 * lip_V, -0.72 * lip_V * rise_V, -lip_V * back_V], axis=1)
+        return np.stack([0 * lip_V, -0.72 * lip_V * above_V, -lip_V * back_V], axis=1)
 
 
 @dataclass(frozen=True)

@@ -76,7 +76,7 @@ SHAPES: dict[str, tuple[Move, ...]] = {
         Pull((3.4, -9.5), (0.10, -0.30, 0), 1.8),
     ),
     # lips
-    "mouthRollLower": (Roll("lower", 1.0), Pull((0, -7.6), (0, 0.18, 0.04), 1.5)),
+    "mouthRollLower": (Roll("lower", 1.0), Pull((0, -7.2), (0, 0.24, 0.02), (2.6, 1.6, 2.5), "lower")),
     "mouthRollUpper": (Roll("upper", 1.0), Pull((0, -4.9), (0, -0.12, 0), 1.4)),
     "mouthShrugLower": (Pull(CHIN, (0, 0.42, 0.10), 1.8), Pull((0, -6.5), (0, 0.50, 0.32), (2.3, 1.3, 2.5))),
     "mouthShrugUpper": (Pull((0, -5.4), (0, 0.32, 0.30), (2.0, 1.0, 2.5)),),

@@ -193,6 +193,9 @@ def test_lips_go_where_the_shape_says(head: Head) -> None:
         assert gap[name] > 1
     for name in ("mouthPucker", "mouthSmileLeft", "mouthFrownRight", "mouthPressLeft", "mouthRollLower", "cheekPuff"):
         assert gap[name] < 1
+    assert all(
+        float(head.lip_gap(RIG.weights({"jawOpen": 0.2, name: 1}))) > 3 for name in ("mouthRollLower", "mouthPressLeft")
+    )
     tongue = head.shape(RIG.weights({"tongueOut": 1}))[head.parts["tongue"], 2].max()
     assert tongue > head.vertices_V3[lower, 2] + 1
 
