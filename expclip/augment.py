@@ -121,14 +121,17 @@ class Palette:
 
 
 @torch.inference_mode()
-def palette(model: "ExpCLIP", records: "Iterable[Record]", *, kinds: Sequence[str] = (), batch: int = 256) -> Palette:
-    """Return the styles of TEAD records: of their texts of all `kinds` (default: every kind) and of their expressions.
+def palette(model: "ExpCLIP", records: "Iterable[Record]", *, most_texts: int = 0, batch: int = 64) -> Palette:
+    """Return the styles of TEAD records: of their expressions, then of their texts of every kind.
 
-    Everything is encoded once by the frozen ExpCLIP, texts of like length together.
+    Everything is encoded once by the frozen ExpCLIP, texts of like length together. `most_texts` keeps that many,
+    spread over all lengths and with them all kinds; 0 keeps every one.
     """
     records = list(records)
-    texts = [text for r in records for kind, text in r.texts.items() if not kinds or kind in kinds]
+    texts = [text for r in records for text in r.texts.values()]
     texts = sorted(dict.fromkeys(texts), key=len)
+    if most_texts:
+        texts = texts[:: -(-len(texts) // most_texts)]
     weights = np.stack([action_units.to_weights(dict(r.aus), model.rig) for r in records])
     found = [model.encode_expression(torch.from_numpy(weights))]
     found += [model.encode_text(texts[k : k + batch]) for k in range(0, len(texts), batch)]

@@ -91,4 +91,5 @@ def style_consistency(
     counted_B = ((count_B >= 5) & (style_BD.norm(dim=-1) > 0.05)).float()
     seen_BD, _ = model.encode_expression(face_BC)
     away_B = 1 - functional.cosine_similarity(seen_BD, style_BD, dim=-1)
-    return torch.sum(away_B * counted_B) / counted_B.sum().clamp(min=1)
+    loss: torch.Tensor = (away_B * counted_B).sum() / counted_B.sum().clamp(min=1)
+    return loss

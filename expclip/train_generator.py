@@ -7,7 +7,8 @@ seed; the weights kept are a running mean (EMA). B batch, T steps, C channels, D
 
 import hashlib
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -52,6 +53,7 @@ class Config:
     whisper: str = ""  # safetensors of a Whisper encoder to distil from; empty: no teacher
     cache: str = ""  # local folder that keeps the teacher's features between runs; empty: computed anew
     tead: str = ""  # folder of TEAD records; empty: those that ship
+    texts: int = 3000  # most TEAD texts whose styles are drawn from, beside all expressions; 0: all
     model: GeneratorConfig = field(default_factory=GeneratorConfig)
     epa: EpaOptions = field(default_factory=EpaOptions)
     variation: Variation = field(default_factory=Variation)
@@ -153,11 +155,13 @@ class Trainer:
         wide = next(iter(teacher.values())).shape[1] if teacher else 0
         self.heads = Heads(self.generator.encoder.width, wide)
         records = tead.load(settings.tead or None, split="train")
-        self.styles: Palette | None = augment.palette(model, records) if settings.epa.share else None
+        self.styles: Palette | None = (
+            augment.palette(model, records, most_texts=settings.texts) if settings.epa.share else None
+        )
         self.sampler = Sampler(
             clips,
             {name: settings.shares.get(name, 1.0) for name in settings.corpora},
-            random=self.random,
+            random=np.random.default_rng([settings.seed, 1]),
             variation=settings.variation,
             teacher=teacher,
         )
@@ -176,17 +180,27 @@ class Trainer:
         """Take all steps (or as many as the minutes allow); return how many."""
         settings, began = self.settings, time.monotonic()
         sums: dict[str, float] = {}
-        for step in range(settings.steps):
+        for step, batch in enumerate(self._batches()):
             used = (time.monotonic() - began) / (60 * settings.minutes) if settings.minutes else 0.0
             if used >= 1:
                 return step
             self._schedule(max(step / settings.steps, used), step)
-            for name, value in self.step(step).items():
+            for name, value in self.step(step, batch).items():
                 sums[name] = sums.get(name, 0.0) + value
             if report and (step + 1) % settings.every == 0:
                 report(step + 1, {name: value / settings.every for name, value in sums.items()})
                 sums = {}
         return settings.steps
+
+    def _batches(self) -> Iterator[Batch]:
+        """Yield a batch for each step; the next one is made by a thread meanwhile, from a seed of its own."""
+        with ThreadPoolExecutor(1) as pool:
+            coming = pool.submit(self.sampler.batch, self.settings.batch, self.settings.crop)
+            for step in range(self.settings.steps):
+                batch = coming.result()
+                if step + 1 < self.settings.steps:
+                    coming = pool.submit(self.sampler.batch, self.settings.batch, self.settings.crop)
+                yield batch
 
     def _schedule(self, progress: float, step: int) -> None:
         """Warm up over 100 steps, then fall along a half cosine."""
@@ -194,9 +208,8 @@ class Trainer:
         for group in self.optimizer.param_groups:
             group["lr"] = rate
 
-    def step(self, step: int) -> dict[str, float]:
+    def step(self, step: int, batch: Batch) -> dict[str, float]:
         """Take one step; return each loss."""
-        batch = self.sampler.batch(self.settings.batch, self.settings.crop)
         losses = self.losses(batch)
         total = torch.stack([getattr(self.settings.losses, name) * loss for name, loss in losses.items()]).sum()
         self.optimizer.zero_grad()
