@@ -6,7 +6,7 @@ and `rigs/NAME.toml` is the only place that lists them.
 
 import hashlib
 import tomllib
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache, cached_property
 from importlib import resources
@@ -222,7 +222,7 @@ def _alphabetical_51() -> tuple[str, ...]:
     return tuple(name for name in sorted(_arkit()) if name != "tongueOut")
 
 
-ORDERS = {
+ORDERS: dict[str, Callable[[], tuple[str, ...]]] = {
     "arkit": _arkit,
     "alphabetical": lambda: tuple(sorted(_arkit())),
     "alphabetical_51": _alphabetical_51,
