@@ -99,6 +99,7 @@ def load(folder: str | None = None) -> Checkpoint:
 
     Raises BadRequestError if there is none, or if its format or rig is not ours.
     """
+    from safetensors import SafetensorError
     from safetensors.torch import load as load_tensors
 
     path = check(folder)
@@ -119,7 +120,11 @@ def load(folder: str | None = None) -> Checkpoint:
     for name, table in tables.items():
         raw = storage.read_bytes(storage.join(path, f"{name}.safetensors"))
         digest.update(raw)
-        parts[name] = Part(table, {k: _computed(v) for k, v in load_tensors(raw).items()})
+        try:
+            tensors = load_tensors(raw)
+        except SafetensorError as error:
+            raise BadRequestError(f"checkpoint {path}: {name}.safetensors is damaged: {error}") from None
+        parts[name] = Part(table, {k: _computed(v) for k, v in tensors.items()})
     return Checkpoint(path, rig, parts, config.get("provenance", {}), digest.hexdigest()[:16])
 
 

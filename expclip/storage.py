@@ -5,6 +5,7 @@ Everything written goes through `write_once`: the whole file appears under its n
 
 import os
 import tempfile
+import time
 import uuid
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
@@ -12,6 +13,8 @@ from pathlib import Path
 from typing import IO, Any
 
 _S3 = "s3://"
+_PARTIAL = ".partial."
+_ABANDONED_SECONDS = 3600.0
 
 
 def is_remote(path: str) -> bool:
@@ -120,12 +123,22 @@ def write_once(path: str) -> Iterator[str]:
         return
     target = Path(path)
     target.parent.mkdir(parents=True, exist_ok=True)
-    partial = target.with_name(f".{uuid.uuid4().hex[:8]}.partial.{name}")
+    partial = target.with_name(f".{uuid.uuid4().hex[:8]}{_PARTIAL}{name}")
     try:
         yield str(partial)
         os.replace(partial, target)
     finally:
         partial.unlink(missing_ok=True)
+
+
+def clear_partials(folder: str) -> None:
+    """Remove from a local folder what killed processes had begun to write more than an hour ago."""
+    if is_remote(folder) or not os.path.isdir(folder):
+        return
+    for entry in os.scandir(folder):
+        begun = entry.name.startswith(".") and _PARTIAL in entry.name
+        if begun and time.time() - entry.stat().st_mtime > _ABANDONED_SECONDS:
+            remove(entry.path)
 
 
 def write_bytes(path: str, content: bytes) -> None:

@@ -39,8 +39,15 @@ class Config:
     resources: Resources = field(default_factory=Resources)
 
 
-def run(config: Config, load: "Callable[[], Animator] | None" = None) -> "Summary":
-    """Animate what is missing and print how it went; `load` makes another Animator (in tests)."""
+def run(
+    config: Config,
+    load: "Callable[[], Animator] | None" = None,
+    report: "Callable[[Summary], None] | None" = None,
+) -> "Summary":
+    """Animate what is missing and print how it went.
+
+    `load` makes another Animator than the checkpoint's; `report` hears of progress instead of its being printed.
+    """
     for format in config.formats:
         if format not in exporters.EXPORTERS:
             raise unknown("format", format, exporters.EXPORTERS)
@@ -51,6 +58,7 @@ def run(config: Config, load: "Callable[[], Animator] | None" = None) -> "Summar
     lines, bad = catalogue.read(config.catalogue, defaults)
     source = checkpoint.fingerprint(config.checkpoint) if load is None else ""
     storage.check_writable(output)
+    storage.clear_partials(output)
 
     from expclip import schema
     from ray_jobs import pipeline
@@ -59,10 +67,9 @@ def run(config: Config, load: "Callable[[], Animator] | None" = None) -> "Summar
     settings = (source, sorted(config.formats), sorted(config.without))
     tasks = [pipeline.Task(line.clip_id, _request(line, settings), asdict(line)) for line in lines]
     present = {name.rsplit("/", 1)[-1] for name in storage.listing(output)}
-    step = partial(
-        AnimateStep, load or partial(_load, config.checkpoint and _absolute(config.checkpoint)),
-        output=output, formats=config.formats, without=config.without,
-    )  # fmt: skip
+    folder, device = config.checkpoint and _absolute(config.checkpoint), "cuda" if config.resources.gpus else "cpu"
+    make = load or partial(_load, folder, device)
+    step = partial(AnimateStep, make, output=output, formats=config.formats, without=config.without)
     print(f"animate: {len(lines) + len(bad)} clips of {config.catalogue} -> {config.output}", flush=True)
     summary = pipeline.map_table(
         step,
@@ -72,7 +79,7 @@ def run(config: Config, load: "Callable[[], Animator] | None" = None) -> "Summar
         resources=config.resources,
         bad=[pipeline.Failure(line.clip_id, line.row, line.error) for line in bad],
         intact=lambda clip_id: all(f"{clip_id}.{format}" in present for format in config.formats),
-        report=_Progress(),
+        report=report or _Progress(),
     )
     print(table(summary, config, time.monotonic() - began), flush=True)
     return summary
@@ -89,10 +96,10 @@ def _request(line: catalogue.Line, settings: Sequence[object]) -> str:
     return shards.digest(json.dumps(asdict(line), sort_keys=True), *settings)
 
 
-def _load(folder: str | None) -> "Animator":
+def _load(folder: str | None, device: str = "cpu") -> "Animator":
     from expclip import animator
 
-    return animator.load(folder)
+    return animator.load(folder, device=device)
 
 
 class AnimateStep:
@@ -170,7 +177,7 @@ def table(summary: "Summary", config: Config, wall_s: float) -> str:
         ("real-time factor, all workers", f"{summary.seconds / wall_s:.1f} x"),
         ("real-time factor of one worker", f"{summary.seconds / summary.work_s:.1f} x" if summary.work_s else "-"),
         ("memory of a worker at most", f"{summary.mib:.0f} MiB" if summary.mib else "-"),
-        ("files", storage.join(config.output, f"CLIP.{{{','.join(config.formats)}}}")),
+        ("files", ", ".join(storage.join(config.output, f"CLIP.{format}") for format in config.formats)),
         ("table", storage.join(config.output, "animations/*.parquet")),
     ]
     if summary.failed:

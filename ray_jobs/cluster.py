@@ -5,6 +5,7 @@ The environment is set before Ray is imported, because that is when Ray reads it
 
 import logging
 import os
+import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -71,14 +72,29 @@ def _join(ray: Any, address: str) -> None:
 
 
 def _start(ray: Any, folder: str) -> None:
-    ray.init(
-        address="local",
-        include_dashboard=False,
-        log_to_driver=False,
-        logging_level=logging.ERROR,
-        object_store_memory=_STORE_BYTES,
-        _temp_dir=folder,
-    )
+    with _silent():
+        ray.init(
+            address="local",
+            include_dashboard=False,
+            log_to_driver=False,
+            logging_level=logging.ERROR,
+            object_store_memory=_STORE_BYTES,
+            _temp_dir=folder,
+        )
+
+
+@contextmanager
+def _silent() -> Iterator[None]:
+    """Drop what native code prints to standard error: Ray announces there that its log level was set."""
+    sys.stderr.flush()
+    kept, nowhere = os.dup(2), os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 2)
+    try:
+        yield
+    finally:
+        os.dup2(kept, 2)
+        os.close(kept)
+        os.close(nowhere)
 
 
 def worker_count(ray: Any, resources: Resources) -> int:

@@ -10,6 +10,7 @@ import os
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
 
@@ -131,6 +132,8 @@ def _run(
         blocks = [_block(todo[start : start + size], rows) for start in range(0, len(todo), size)]
         summary.workers = min(summary.workers, len(blocks))
         for status in _statuses(ray, step, blocks, output, resources, summary.workers):
+            if status and status[0]["clip_id"] is None:
+                raise BadRequestError(f"workers cannot start: {status[0]['error']}")
             _count(summary, status, rows)
             report(summary)
 
@@ -193,17 +196,25 @@ class _Guard:
     ) -> None:
         threads = max(1, int(cpus))
         os.environ["OMP_NUM_THREADS"] = str(threads)
-        self._step, self._table, self._schema, self._journal = step(), table, schema, journal
+        self._table, self._schema, self._journal = table, schema, journal
+        self._step: Step | None = None
+        try:
+            self._step = step()
+        except Exception as error:  # raised from here, it would make Ray start one worker after another
+            self._broken = reason(error)
         if "torch" in sys.modules:
             sys.modules["torch"].set_num_threads(threads)
 
     def __call__(self, block: pa.Table) -> pa.Table:
-        """Work on the block's rows, write their shard, return their status."""
+        """Work on the block's rows, write their shard, return their status; without a key where there is no step."""
+        if self._step is None:
+            return pa.Table.from_pylist([{"error": self._broken}], _STATUS)
         keys = list(zip(block[shards.KEY].to_pylist(), block[shards.REQUEST].to_pylist(), strict=True))
         rows = [json.loads(text) for text in block["row"].to_pylist()]
         name = shards.block_name(keys)
         careful = self._begin(name) > 0  # a worker died on this block before: find the row
-        self._prepare(rows)
+        with suppress(Exception):  # each row will meet its own error
+            self._step.prepare(rows)
         made: list[Row] = []
         status: list[tuple[str, str | None, float, float]] = []
         flushed = time.monotonic()
@@ -231,12 +242,6 @@ class _Guard:
         import ray
 
         return int(ray.get(self._journal.begin.remote(name)))
-
-    def _prepare(self, rows: Sequence[Row]) -> None:
-        try:
-            self._step.prepare(rows)
-        except Exception:
-            return  # each row will meet its own error
 
 
 def _status(entries: Sequence[tuple[str, str | None, float, float]]) -> pa.Table:

@@ -125,3 +125,11 @@ def test_table_of_errors_says_the_present_state(tmp_path: Path) -> None:
     assert pads.dataset(folder).to_table()["clip_id"].to_pylist() == ["a", "b"]
     shards.write_errors(folder, [])
     assert not list(Path(folder).iterdir())
+
+
+def test_step_that_cannot_be_made_is_told_without_a_key(tmp_path: Path) -> None:
+    def broken() -> Halve:
+        raise BadRequestError("no such checkpoint: x")
+
+    guard = pipeline._Guard(broken, str(tmp_path), shards.with_request(SCHEMA), 1.0)
+    assert [(s["clip_id"], s["error"]) for s in guard(block([0, 2])).to_pylist()] == [(None, "no such checkpoint: x")]
