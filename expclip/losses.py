@@ -44,6 +44,17 @@ def strength(strength_B: torch.Tensor, units_BU: torch.Tensor) -> torch.Tensor:
     return ((strength_B - units_BU.amax(-1)) ** 2).mean()
 
 
+def expected(
+    presence_BU: torch.Tensor, relative_BU: torch.Tensor, strength_B: torch.Tensor, units_BU: torch.Tensor
+) -> torch.Tensor:
+    """Return the squared error of intensities weighted by their probability, summed over units.
+
+    Where a text leaves much open, this teaches a weaker face instead of a confident wrong one.
+    """
+    guess_BU = strength_B[:, None] * torch.sigmoid(presence_BU) * relative_BU
+    return ((guess_BU - units_BU) ** 2).sum(-1).mean()
+
+
 def reconstruction(
     presence_BU: torch.Tensor, relative_BU: torch.Tensor, strength_B: torch.Tensor, units_BU: torch.Tensor
 ) -> torch.Tensor:
@@ -52,6 +63,7 @@ def reconstruction(
         presence(presence_BU, units_BU) / 4
         + 3 * intensity(relative_BU, units_BU)
         + 5 * strength(strength_B, units_BU)
+        + 2 * expected(presence_BU, relative_BU, strength_B, units_BU)
     )  # fmt: skip
 
 

@@ -3,15 +3,20 @@
 In: records and a seed. Out: samples, each a text with the expression it asks for. All augmentation of texts is here.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
+from importlib import resources
 from types import MappingProxyType
+from typing import TypeVar
 
 import numpy as np
 
 from expclip import phrases
 from expclip.phrases import Expression, Random
 from expclip.tead import Record
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -66,17 +71,22 @@ _NEUTRAL = (
     *("no particular feeling", "speak normally", "calm and neutral", "emotionless", "poker face", "keep it neutral"),
     *("a face at rest", "the whole face at rest", "plain delivery, no emotion", "deadpan", "unemotional reading"),
 )
+_BLENDS = (" and ", " but ", ", ", " yet ", " with a touch of ", " mixed with ", " turning ", " trying to look ")
 _FRAGMENT_GLUE = (", ", " with ", " but ", " and ", "; ")
 
 
 class Sampler:
     """Draws batches of samples of a kind; the same seed draws the same samples."""
 
-    def __init__(self, records: Sequence[Record], seed: int) -> None:
+    def __init__(self, records: Sequence[Record], seed: int, *, without: Iterable[str] = ()) -> None:
+        """Draw from records and from the vocabulary, but for the words `without` (tags that are kept for testing)."""
         self.records = records
+        unseen = {text.lower() for text in without}
+        self.words = [(word, aus) for word, aus in vocabulary() if word.lower() not in unseen]
         self.random = np.random.default_rng(seed)
         self._kinds = {
             "tag": self._tag,
+            "word": self._word,
             "prompt": self._prompt,
             "situation": self._situation,
             "description": self._description,
@@ -95,7 +105,18 @@ class Sampler:
         if self.random.random() < 0.02:
             return Sample(_pick(_NEUTRAL, self.random), {}, None)
         record = self._any()
-        text, aus = record.texts["tag"], record.aus
+        return self._phrased(record.texts["tag"], record.aus, record)
+
+    def _word(self) -> Sample:
+        """Return a word of the vocabulary or a blend of two, alone or as users put it."""
+        text, aus = _pick(self.words, self.random)
+        if self.random.random() < 0.15:
+            other, more = _pick(self.words, self.random)
+            text, aus = f"{text}{_pick(_BLENDS, self.random)}{other}", blended(aus, more)
+        return self._phrased(text, aus, None)
+
+    def _phrased(self, text: str, aus: Mapping[str, float], record: Record | None) -> Sample:
+        """Return the sample with a word of degree or a phrase around its text, or neither."""
         if self.random.random() < 0.3 and not any(word in text.lower() for word in _OWN_DEGREE):
             word = _pick(tuple(_DEGREES), self.random)
             text, aus = f"{word} {text}", scaled(aus, _DEGREES[word])
@@ -186,6 +207,27 @@ class Sampler:
         return Sample(text, aus, record)
 
 
+@cache
+def vocabulary() -> tuple[tuple[str, Expression], ...]:
+    """Return the words of `data/vocabulary.txt`, each with its expression."""
+    found = []
+    for line in (resources.files("expclip") / "data" / "vocabulary.txt").read_text("utf-8").splitlines():
+        words, colon, units = line.rpartition(":")
+        if colon and not line.startswith("#"):
+            pairs = (unit.split("=") for unit in units.split())
+            aus = {f"AU{code}": float(value) for code, value in pairs}
+            found += [(word, aus) for word in words.split(", ")]
+    return tuple(found)
+
+
+def blended(aus: Mapping[str, float], more: Mapping[str, float]) -> Expression:
+    """Return the expression that shows both: the mean where both have a unit, four fifths where one has it."""
+    return {
+        code: (aus[code] + more[code]) / 2 if code in aus and code in more else 0.8 * (aus.get(code) or more[code])
+        for code in (*aus, *(code for code in more if code not in aus))
+    }
+
+
 def scaled(aus: Mapping[str, float], factor: float) -> Expression:
     """Return the expression with all intensities times a factor, at most 1."""
     return {code: min(1.0, value * factor) for code, value in aus.items()}
@@ -219,5 +261,5 @@ def mistyped(text: str, random: Random) -> str:
     )
 
 
-def _pick(choices: Sequence[str], random: Random) -> str:
+def _pick(choices: Sequence[T], random: Random) -> T:
     return choices[int(random.integers(len(choices)))]

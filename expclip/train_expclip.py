@@ -26,7 +26,8 @@ Report = Callable[[int, Mapping[str, float]], None]
 class Mix:
     """How many texts of each kind a step sees."""
 
-    tag: int = 32
+    tag: int = 24
+    word: int = 8
     prompt: int = 24
     situation: int = 12
     description: int = 12
@@ -40,6 +41,7 @@ class Config:
 
     output: str = ""  # folder of the checkpoint to write; empty: nothing is written
     tead: str = ""  # folder of TEAD records; empty: those that ship
+    start: str = ""  # checkpoint to start from, whose expression side (the style space itself) stays as it is
     model: ExpCLIPConfig = field(default_factory=ExpCLIPConfig)
     mix: Mix = field(default_factory=Mix)
     steps: int = 1600
@@ -91,8 +93,9 @@ def fit(settings: Config, report: Report | None = None) -> Fitted:
     torch.manual_seed(settings.seed)
     records = tead.load(settings.tead or None)
     parts = {name: [r for r in records if r.split == name] for name in tead.SPLITS}
-    model = ExpCLIP(settings.model)
-    trainer = _Trainer(model, settings, Sampler(parts["train"], settings.seed))
+    model = _started(ExpCLIP(settings.model), settings.start)
+    unseen = [record.texts["tag"] for record in (*parts["val"], *parts["test"])]
+    trainer = _Trainer(model, settings, Sampler(parts["train"], settings.seed, without=unseen))
     best, waited, done = -1.0, 0, 0
     kept = trainer.averaged()
     for step in range(1, settings.steps + 1):
@@ -136,6 +139,9 @@ class _Trainer:
     def step(self, step: int) -> dict[str, float]:
         """Take one step and return the losses."""
         self.model.train()
+        if self.settings.start:
+            self.model.expression_head.eval()
+            self.model.decoder.eval()
         samples = sorted(self.sampler.batch(config.as_dict(self.settings.mix)), key=lambda sample: len(sample.text))
         texts = [sample.text for sample in samples]
         features_BF = torch.cat([self._features(texts[k : k + _GROUP]) for k in range(0, len(texts), _GROUP)])
@@ -207,6 +213,23 @@ class _Truth:
         self.known_B = torch.tensor([record is not None for record in records])
         self.categories_B = torch.tensor([tead.CATEGORIES.index(r.category) if r else 0 for r in records])
         self.circumplex_B2 = torch.tensor([[r.valence, r.arousal] if r else [0.0, 0.0] for r in records])
+
+
+_SPACE = ("expression_head", "decoder", "log_temperature")
+"""What makes the style space: with these kept, a generator trained in it needs no training again."""
+
+
+def _started(model: ExpCLIP, folder: str) -> ExpCLIP:
+    """Return the model with the tensors of a checkpoint, its style space frozen; as it is if no folder is given."""
+    if not folder:
+        return model
+    part = checkpoint.load(folder).part("expclip")
+    known = model.trained()
+    model.load_state_dict({name: value for name, value in part.tensors.items() if name in known}, strict=False)
+    for name, weight in model.named_parameters():
+        if name.startswith(_SPACE):
+            weight.requires_grad_(False)
+    return model
 
 
 def _with_gate(model: ExpCLIP, records: Sequence[tead.Record]) -> ExpCLIP:

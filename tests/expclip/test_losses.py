@@ -51,3 +51,11 @@ def test_affect_counts_known_records_only_and_keeps_the_graph() -> None:
     assert logits_BN.grad is not None
     assert logits_BN.grad[[0, 2]].abs().sum() == 0
     assert logits_BN.grad[1].abs().sum() > 0
+
+
+def test_expected_error_weighs_by_probability() -> None:
+    units_BU = torch.tensor([[0.5, 0.0]])
+    sure = torch.tensor([[30.0, -30.0]])
+    assert losses.expected(sure, torch.ones(1, 2), torch.tensor([0.5]), units_BU) < 1e-9
+    unsure = losses.expected(torch.zeros(1, 2), torch.ones(1, 2), torch.tensor([0.5]), units_BU)
+    assert torch.isclose(unsure, torch.tensor(2 * 0.25**2))

@@ -42,3 +42,25 @@ def test_typing_errors_change_little() -> None:
         assert abs(len(wrong) - 9) <= 1
         assert sum((Counter("happiness") - Counter(wrong)).values()) <= 1
     assert prompts.mistyped("sad", random) == "sad"
+
+
+def test_vocabulary_is_well_formed_and_has_no_word_twice() -> None:
+    words = [word.lower() for word, _ in prompts.vocabulary()]
+    assert len(words) == len(set(words)) > 800
+    for word, aus in prompts.vocabulary():
+        assert word.strip() == word != ""
+        assert action_units.to_vector(aus).max() <= 1
+    expressions = dict(prompts.vocabulary())
+    assert expressions["furious"]["AU4"] > expressions["annoyed"]["AU4"]
+    assert expressions["neutral"] == {}
+
+
+def test_words_kept_for_testing_are_not_drawn() -> None:
+    sampler = prompts.Sampler(tead.load(split="train"), 0, without=["Happy"])
+    assert "happy" not in {word for word, _ in sampler.words}
+    assert "glad" in {word for word, _ in sampler.words}
+
+
+def test_blends_show_both() -> None:
+    found = prompts.blended({"AU1": 0.5, "AU4": 0.2}, {"AU4": 0.6, "AU12": 0.5})
+    assert {code: round(value, 6) for code, value in found.items()} == {"AU1": 0.4, "AU4": 0.4, "AU12": 0.4}

@@ -73,3 +73,13 @@ def test_frozen_tower_trains_heads_alone(tiny: Callable[..., Config], tiny_bert:
     sizes = ExpCLIPConfig(tower=tiny_bert, embedding=16, hidden=32, lora_rank=0)
     fitted = train_expclip.fit(tiny(model=sizes, steps=2))
     assert not any(name.startswith("tower.") for name in fitted.model.trained())
+
+
+def test_training_from_a_checkpoint_keeps_the_style_space(tiny: Callable[..., Config], tmp_path: Path) -> None:
+    first = train_expclip.fit(tiny(steps=2)).model
+    checkpoint.save(str(tmp_path), {"expclip": first.to_part()}, {})
+    second = train_expclip.fit(tiny(steps=20, start=str(tmp_path), seed=5)).model
+    vectors_BD = torch.randn(3, 16)
+    before, after = first.decode_direction(vectors_BD), second.decode_direction(vectors_BD)
+    assert torch.allclose(before[0], after[0], atol=1e-2)
+    assert not torch.allclose(first.text_head.direction.weight, second.text_head.direction.weight, atol=2e-4)
