@@ -14,6 +14,8 @@ from expclip.rig import FloatArray
 from expclip.style import check_intensity, check_prompt
 
 _STRONGEST = 8
+_SEEN = 0.01
+"""Weights below this are not listed in words."""
 
 
 @dataclass(frozen=True)
@@ -86,11 +88,11 @@ def _readable(answer: Asked) -> str:
     for (code, value), phrase in zip(answer.action_units.items(), phrases, strict=True):
         lines.append(f"    {code:<6}{value:5.2f}  {phrase}")
     lines += ["    none: a neutral face"] if not phrases else []
-    lines.append("  strongest blendshapes")
-    for k in np.argsort(-answer.weights_C, kind="stable")[:_STRONGEST]:
+    strongest = [k for k in np.argsort(-answer.weights_C, kind="stable")[:_STRONGEST] if answer.weights_C[k] >= _SEEN]
+    lines += ["  strongest blendshapes"] if strongest else []
+    for k in strongest:
         value = float(answer.weights_C[k])
-        if value >= 0.01:
-            lines.append(f"    {load_rig().channels[k]:<20}{value:5.2f}  {'#' * round(20 * min(value, 1.0))}")
+        lines.append(f"    {load_rig().channels[k]:<20}{value:5.2f}  {'#' * round(20 * min(value, 1.0))}")
     return "\n".join(lines)
 
 
