@@ -81,7 +81,7 @@ class Speaker:
             phones += self._named(ids, edges)
             pieces.append(piece_N)
             offset += len(piece_N) / SOURCE_RATE
-        if not pieces:
+        if all(name == "SIL" for _, _, name in phones):
             raise BadRequestError(f"text {text!r} holds nothing that can be spoken")
         return resample_audio(np.concatenate(pieces), SOURCE_RATE, rate), _joined(phones, offset)
 
