@@ -347,7 +347,7 @@ def calibrate(generator: Generator, clips: Sequence[Clip], recall: float) -> Non
         for start, end in metrics.bilabials(clip.phones):
             peaks.append(logit_T[max(int(start * RATE) - 1, 0) : int(np.ceil(end * RATE)) + 2].max(initial=-12.0))
     if peaks:
-        generator.closure.bias -= float(np.quantile(peaks, 1 - recall, method="lower"))
+        generator.closure.bias.sub_(float(np.quantile(peaks, 1 - recall, method="lower")))
 
 
 def measure(generator: Generator, clips: Sequence[Clip]) -> dict[str, float]:
