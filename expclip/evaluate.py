@@ -148,8 +148,8 @@ def closures(animator: Animator, held: Sequence[Held]) -> dict[str, float]:
                 *metrics.closure_recall(gap_T, clip.phones, fps=FPS),
                 *metrics.closure_precision(gap_T, clip.phones, fps=FPS),
             )
-        figures[f"closure_recall.{emotion}"] = round(counts[0] / max(counts[1], 1), 3)
-        figures[f"closure_precision.{emotion}"] = round(counts[2] / max(counts[3], 1), 3)
+        figures[f"closure_recall.{emotion}"] = round(float(counts[0] / max(counts[1], 1)), 3)
+        figures[f"closure_precision.{emotion}"] = round(float(counts[2] / max(counts[3], 1)), 3)
     return figures
 
 

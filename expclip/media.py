@@ -91,7 +91,7 @@ def _decode_ffmpeg(name: str, path: str, rate: int) -> FloatArray:
         lines = done.stderr.decode(errors="replace").strip().replace(name, path).splitlines()
         reason = lines[-1] if lines else "no samples"
         raise BadRequestError(f"{path}: cannot be read as sound: {reason}")
-    return np.frombuffer(done.stdout, np.float32)
+    return np.frombuffer(bytearray(done.stdout), np.float32)  # a bytearray, so that the samples can be written to
 
 
 def resample_audio(audio_N: FloatArray, rate: int, new_rate: int) -> FloatArray:

@@ -95,3 +95,11 @@ def test_a_picture_has_no_sound(tmp_path: Path) -> None:
     Image.new("RGB", (8, 8)).save(tmp_path / "p.png")
     with pytest.raises(BadRequestError, match=r"p\.png: cannot be read as sound"):
         media.read_audio(str(tmp_path / "p.png"))
+
+
+def test_samples_can_be_written_to(tmp_path: Path, tone: np.ndarray) -> None:
+    """torch warns of arrays that cannot."""
+    media.write_audio(str(tmp_path / "t.wav"), tone)
+    subprocess.run([media.ffmpeg(), "-v", "error", "-i", str(tmp_path / "t.wav"), str(tmp_path / "t.m4a")], check=True)
+    for name in ("t.wav", "t.m4a"):
+        assert media.read_audio(str(tmp_path / name)).flags.writeable
