@@ -54,9 +54,9 @@ def test_ten_decimals_at_sixty_frames_a_second(tmp_path: Path) -> None:
     assert [line.split(",")[0][-6:] for line in lines[1:]] == ["00.000", "01.000", "02.000", "03.000"]
 
 
-def test_timecode_counts_hours(tmp_path: Path) -> None:
-    lines = written(tmp_path, Animation(RIG.zeros(3661), 1.0))
-    assert lines[-1].split(",")[0] == "01:01:00:59.000"
+def test_timecode_counts_to_the_end_of_a_day() -> None:
+    assert livelink_csv._timecode(3661 * 60 + 59) == b"01:01:01:59.000"
+    assert livelink_csv._timecode(24 * 3600 * 60) == b"00:00:00:00.000"
 
 
 def test_one_sided_smile_and_blinks_stay_where_they_are(tmp_path: Path) -> None:
