@@ -159,10 +159,10 @@ def test_loudness_is_the_root_mean_square() -> None:
 
 
 def test_the_table_holds_every_phone_of_the_dictionary() -> None:
-    arpabet = """AA AE AH AO AW AY B CH D DH EH ER EY F G HH IH IY JH K L M N NG OW OY P R S SH T TH UH UW V W Y Z
-    ZH SIL""".split()
+    vowels = "AA AE AH AO AW AY EH ER EY IH IY OW OY UH UW"
+    others = "B CH D DH F G HH JH K L M N NG P R S SH T TH V W Y Z ZH SIL"
     table = coarticulation.visemes()
-    assert {*arpabet} <= {*table.names, *table.parts}
+    assert {*vowels.split(), *others.split()} <= {*table.names, *table.parts}
     assert table.targets_PC.min() >= 0
     assert table.targets_PC.max() <= 1
     for parts in table.parts.values():
