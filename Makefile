@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= out
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-fast lint types check bench quality train-default install install-dev clean
+.PHONY: demo test test-fast lint types check bench train-default install install-dev clean
 
 demo: install  ## animate the catalogue that ships with the package into out/demo
 	$(BIN)/expclip animate expclip/data/demo/catalogue.csv -o $(OUT)/demo --format livelink.csv,a2f.json,glb,mp4
@@ -28,6 +28,20 @@ check: lint types test
 
 bench: install-dev  ## ratios and real-time factors on this machine
 	$(BIN)/python -m ray_jobs.bench
+
+# The checkpoint that ships. GRID and FACEGOOD name the corpora's folders; without them speech made by us is all there is.
+RUNS ?= runs
+GRID ?=
+FACEGOOD ?=
+TRAIN := $(BIN)/expclip train-generator --recipe infra/recipes/default.toml --set expclip=$(RUNS)/expclip
+train-default: install-dev  ## retrain the checkpoint that ships into runs/base
+	$(BIN)/expclip synthesize -o $(RUNS)/synth --recipe infra/recipes/default.toml
+	$(if $(GRID),$(BIN)/expclip ingest grid $(GRID) -o $(RUNS)/grid)
+	$(if $(FACEGOOD),$(BIN)/expclip ingest facegood $(FACEGOOD) -o $(RUNS)/facegood)
+	$(BIN)/expclip train-expclip --recipe infra/recipes/default.toml -o $(RUNS)/expclip
+	$(TRAIN) --set corpora.synth=$(RUNS)/synth --set shares.synth=1.5 \
+	  $(if $(GRID),--set corpora.grid=$(RUNS)/grid) \
+	  $(if $(FACEGOOD),--set corpora.facegood=$(RUNS)/facegood --set shares.facegood=0.12) -o $(RUNS)/base
 
 # A stamp tells which set of packages the environment holds; it is remade when the pins change.
 install: $(VENV)/.installed
