@@ -62,10 +62,13 @@ def compose(
     return close_lips(speech + felt - speech * felt, closure, rig)
 
 
-def close_lips(weights: torch.Tensor, closure: torch.Tensor, rig: Rig | None = None) -> torch.Tensor:
+def close_lips(
+    weights: torch.Tensor, closure: torch.Tensor, rig: Rig | None = None, *, jaw_drop: float = 0.6
+) -> torch.Tensor:
     """Return weights (..., T, C) with the lips shut as firmly as `closure` (..., T) in 0..1 says.
 
     mouthClose is the corrective of jawOpen in this rig: equal values mean touching lips whatever the jaw does.
+    `jaw_drop` is the share of jawOpen that a full closure takes away.
     """
     rig = rig or load_rig()
     out, shut = weights.clone(), closure[..., None].to(weights.dtype)
@@ -73,7 +76,7 @@ def close_lips(weights: torch.Tensor, closure: torch.Tensor, rig: Rig | None = N
     out[..., list(_columns(PARTING, rig))] *= 1 - shut
     out[..., [rig.index("tongueOut")]] *= 1 - shut
     out[..., list(_columns(SPREADING, rig))] *= 1 - 0.25 * shut
-    out[..., jaw] *= 1 - 0.6 * shut
+    out[..., jaw] *= 1 - jaw_drop * shut
     out[..., close] = torch.maximum(torch.minimum(out[..., close], out[..., jaw]), shut * out[..., jaw])
     press = list(_columns(("mouthPressLeft", "mouthPressRight"), rig))
     out[..., press] = torch.maximum(out[..., press], 0.3 * shut)

@@ -21,8 +21,8 @@ LOOKAHEAD = 3
 
 SILENCE_DBFS = -50.0
 """Sound below this level is silence."""
-CLOSURE_THRESHOLD = 0.5
-"""Probability of a bilabial from which the lips are shut."""
+CLOSURE_THRESHOLD = 0.3
+"""Probability of a bilabial from which the lips are shut: below one half, for a missed p is seen, a spare one hardly."""
 MAX_STEP = 0.2
 """Largest change of a channel in one frame: 0.33 in a frame of 30 fps."""
 
@@ -58,7 +58,8 @@ def postprocess(
         out[:, mouth] = rest_TC[:, mouth] + gate[:, None] * (out[:, mouth] - rest_TC[:, mouth])
         shut = shut * gate
     if options.closure:
-        out = close_lips(torch.from_numpy(out), torch.from_numpy(shut), rig).numpy()
+        # The generator has learnt how far the jaw rises for a closure; taking more would flatten its motion.
+        out = close_lips(torch.from_numpy(out), torch.from_numpy(shut), rig, jaw_drop=0.0).numpy()
     if options.blinks:
         out = blink(out, blink_curve(len(out), seed), rig)
     if options.limit:
