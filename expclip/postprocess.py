@@ -22,7 +22,7 @@ LOOKAHEAD = 3
 SILENCE_DBFS = -50.0
 """Sound below this level is silence."""
 CLOSURE_THRESHOLD = 0.3
-"""Probability of a bilabial from which the lips are shut: below one half, for a missed p is seen, a spare one hardly."""
+"""Probability of a bilabial from which the lips are shut; below one half, a missed p is seen."""
 MAX_STEP = 0.2
 """Largest change of a channel in one frame: 0.33 in a frame of 30 fps."""
 
