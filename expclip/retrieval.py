@@ -26,12 +26,11 @@ def evaluate(model: Any, records: Sequence[Record], *, kinds: Sequence[str] = KI
     au_f1: micro-F1 of base units (a side folded into its unit; present: intensity > 0; shown: decoded >= 0.05).
     r2_units, r2_weights: 1 - squared error / variance around the mean expression of these records, all pooled.
     r1, r5, r10, rank: share of texts whose own expression is among the first k of 200, and its median rank; rank_all:
-    the median rank among all records. Expressions are ranked by the distance of style vectors (length included).
+    the median rank among all records. Expressions are ranked by the cosine of embeddings: direction, not strength.
     """
     truth_NU = np.stack([record.vector() for record in records])
     weights_NC = np.stack([action_units.to_weights(record.aus) for record in records])
-    embedding_ND, strength_N = model.encode_expression(torch.from_numpy(weights_NC))
-    expressions_ND = (embedding_ND * strength_N[:, None]).numpy()
+    expressions_ND = model.encode_expression(torch.from_numpy(weights_NC))[0].numpy()
     found: dict[str, float] = {}
     for kind in kinds:
         vectors_ND = text_vectors(model, [record.texts[kind] for record in records])
@@ -65,8 +64,10 @@ def explained(truth_NK: FloatArray, guess_NK: FloatArray) -> float:
 
 def ranks(texts_ND: FloatArray, expressions_ND: FloatArray) -> Mapping[str, float]:
     """Return r1, r5, r10 and the median rank among `CROWD` expressions, and the median rank among all."""
-    distance_NN = ((texts_ND[:, None] - expressions_ND[None]) ** 2).sum(-1)
-    closer_NN = distance_NN < np.diagonal(distance_NN)[:, None]
+    texts_ND = texts_ND / np.linalg.norm(texts_ND, axis=-1, keepdims=True).clip(1e-9)
+    expressions_ND = expressions_ND / np.linalg.norm(expressions_ND, axis=-1, keepdims=True).clip(1e-9)
+    likeness_NN = texts_ND @ expressions_ND.T
+    closer_NN = likeness_NN > np.diagonal(likeness_NN)[:, None] + 1e-6
     random, total = np.random.default_rng(0), len(texts_ND)
     crowd = [random.permutation(total)[:CROWD] for _ in range(20 if total > CROWD else 1)]
     rank = np.concatenate([1 + closer_NN[np.ix_(rows, rows)].sum(1) for rows in crowd])

@@ -15,6 +15,7 @@ import torch
 from expclip import checkpoint, config, losses, retrieval, tead
 from expclip.model import ExpCLIP, ExpCLIPConfig
 from expclip.prompts import Sample, Sampler
+from expclip.refit import Refit, refit
 
 _GROUP = 16
 """Texts that are padded together, neighbours in length: mixed lengths would be half padding."""
@@ -41,9 +42,10 @@ class Config:
 
     output: str = ""  # folder of the checkpoint to write; empty: nothing is written
     tead: str = ""  # folder of TEAD records; empty: those that ship
-    start: str = ""  # checkpoint to start from, whose expression side (the style space itself) stays as it is
+    start: str = ""  # checkpoint to start from, whose style space (the expression encoder) stays as it is
     model: ExpCLIPConfig = field(default_factory=ExpCLIPConfig)
     mix: Mix = field(default_factory=Mix)
+    refit: Refit = field(default_factory=Refit)
     steps: int = 1600
     head_rate: float = 1e-3  # highest learning rate of the heads
     tower_rate: float = 1e-3  # highest learning rate of the text tower's corrections
@@ -111,6 +113,8 @@ def fit(settings: Config, report: Report | None = None) -> Fitted:
         if late or waited > settings.patience:
             break
     model.load_state_dict(kept, strict=False)
+    if settings.refit.steps:
+        refit(model, trainer.sampler, settings.refit, settings.seed)
     model = _with_gate(model.eval(), parts["val"])
     metrics = {f"val_{k}": v for k, v in retrieval.evaluate(model, parts["val"]).items()} if parts["val"] else {}
     metrics |= retrieval.evaluate(model, parts["test"]) if parts["test"] else {}
@@ -141,7 +145,6 @@ class _Trainer:
         self.model.train()
         if self.settings.start:
             self.model.expression_head.eval()
-            self.model.decoder.eval()
         samples = sorted(self.sampler.batch(config.as_dict(self.settings.mix)), key=lambda sample: len(sample.text))
         texts = [sample.text for sample in samples]
         features_BF = torch.cat([self._features(texts[k : k + _GROUP]) for k in range(0, len(texts), _GROUP)])
@@ -215,8 +218,8 @@ class _Truth:
         self.circumplex_B2 = torch.tensor([[r.valence, r.arousal] if r else [0.0, 0.0] for r in records])
 
 
-_SPACE = ("expression_head", "decoder", "log_temperature")
-"""What makes the style space: with these kept, a generator trained in it needs no training again."""
+_SPACE = ("expression_head", "log_temperature")
+"""What makes the style space. With it kept, a generator that was trained in it needs no new training."""
 
 
 def _started(model: ExpCLIP, folder: str) -> ExpCLIP:
@@ -236,7 +239,7 @@ def _with_gate(model: ExpCLIP, records: Sequence[tead.Record]) -> ExpCLIP:
     """Return the model with the decoder's gate that is best on records (the validation split)."""
     if not records:
         return model
-    choices = [(round(0.26 + 0.03 * k, 2), power) for k in range(10) for power in (0.0, 0.25, 0.5, 0.75, 1.0)]
+    choices = [(round(0.26 + 0.03 * k, 2), power) for k in range(9) for power in (0.0, 0.25, 0.5, 0.75, 1.0)]
     presence, confidence = retrieval.best_gate(model, records, choices)
     part = model.to_part()
     sizes: dict[str, Any] = {**part.config, "presence": presence, "confidence": confidence}

@@ -37,13 +37,15 @@ def test_a_model_that_knows_scores_full_marks() -> None:
         assert found[f"{kind}_rank"] == 1
 
 
-def test_ranks_count_what_is_closer() -> None:
-    expressions_ND = np.arange(4, dtype=np.float32)[:, None]
-    found = retrieval.ranks(expressions_ND[::-1].copy(), expressions_ND)
+def test_ranks_count_what_is_closer_in_direction() -> None:
+    angle = np.linspace(0, np.pi / 2, 4)
+    expressions_ND = np.stack([np.cos(angle), np.sin(angle)], 1).astype(np.float32)
+    assert retrieval.ranks(3 * expressions_ND, expressions_ND)["r1"] == 1
+    reversed_ND = expressions_ND[::-1].copy()
+    found = retrieval.ranks(reversed_ND, expressions_ND)
     assert found["r1"] == 0
     assert found["r5"] == 1
-    found = retrieval.ranks(expressions_ND + np.float32(0.1), expressions_ND)
-    assert found["r1"] == 1
+    assert found["rank_all"] == 3
 
 
 def test_f1_folds_sides_and_needs_intensity() -> None:
