@@ -93,6 +93,8 @@ class Heads(nn.Module):
 def run(settings: Config, report: Report | None = None) -> dict[str, float]:
     """Train, write the checkpoint (the frozen ExpCLIP beside the generator) and return the figures."""
     source = checkpoint.load(settings.expclip)
+    if settings.checkpoint:
+        storage.check_writable(settings.checkpoint)  # before the work, not after it
     fitted = fit(settings, report)
     if settings.checkpoint:
         made = {
