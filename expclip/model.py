@@ -106,7 +106,8 @@ class ExpCLIP(nn.Module):
         """Return presence logits and relative intensities (0..1), both (B, U), of unit-length embeddings."""
         out = self.decoder(embedding_BD * self.config.embedding**0.5)
         presence_BU, relative_BU = out.chunk(2, -1)
-        return _even(presence_BU, 2.0), torch.sigmoid(_even(relative_BU, 0.5))
+        slack = 0.0 if self.decoder.training else 1.0  # while training none: within it sides would get no gradient
+        return _even(presence_BU, 2.0 * slack), torch.sigmoid(_even(relative_BU, 0.5 * slack))
 
     def units_to_weights(self, units_BU: torch.Tensor) -> torch.Tensor:
         """Return weights (..., C) of unit vectors (..., U), as `action_units.vector_to_weights` does."""

@@ -42,6 +42,7 @@ def refit(model: ExpCLIP, sampler: Sampler, settings: Refit, seed: int) -> None:
     for weight in weights:
         weight.requires_grad_(True)
     model.text_head.train()
+    model.decoder.train()
     optimizer = torch.optim.AdamW(weights, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, max(2, settings.steps))
     for _ in range(settings.steps):

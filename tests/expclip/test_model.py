@@ -127,3 +127,13 @@ def test_clip_tower_gives_image_styles(tiny_clip: str) -> None:
     assert style.embedding_D.shape == (8,)
     assert model.style_from_text("happy").embedding_D.shape == (8,)
     assert any(name.startswith("tower.") for name in model.trained())
+
+
+def test_sides_get_a_gradient_while_training(model: ExpCLIP) -> None:
+    model.decoder.train()
+    vectors_BD = directions().requires_grad_(True)
+    presence_BU, _ = model.decode_direction(vectors_BD)
+    (presence_BU[:, 0] - presence_BU[:, 1]).sum().backward()
+    model.decoder.eval()
+    assert vectors_BD.grad is not None
+    assert vectors_BD.grad.abs().sum() > 0
