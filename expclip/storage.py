@@ -172,5 +172,8 @@ def local_copy(path: str) -> Iterator[str]:
 def check_writable(folder: str) -> None:
     """Raise OSError if nothing can be written into a folder (which is made if missing)."""
     probe = join(folder, f".probe-{uuid.uuid4().hex[:8]}")
-    write_bytes(probe, b"")
+    try:
+        write_bytes(probe, b"")
+    except OSError as error:
+        raise type(error)(error.errno, f"cannot be written to ({error.strerror or error})", folder) from None
     remove(probe)
