@@ -150,7 +150,8 @@ class Animator:
         frames = -(-len(audio_N) // self.generator.hop)
         style_TD, expression_TC = self._conditions(timed, frames)
         weights_TC, closure_T = self._generate(audio_N, style_TD, expression_TC)
-        rest_TC = augment.compose(torch.zeros_like(expression_TC), expression_TC, torch.zeros(frames), self.rig)
+        silent_TC = torch.zeros_like(expression_TC)
+        rest_TC = augment.compose(silent_TC, expression_TC, silent_TC[:, 0], self.rig)
         level_T = post.sound_level(audio_N, frames)
         return post.postprocess(
             weights_TC, rest_TC.cpu().numpy(), closure_T, level_T, seed=seed, options=options, rig=self.rig

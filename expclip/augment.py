@@ -114,7 +114,7 @@ class EpaOptions:
 
 @dataclass(frozen=True, eq=False)
 class Palette:
-    """Styles to draw from: directions (S, D) of unit length and their strengths (S,) in 0..1."""
+    """Styles to draw from, on the CPU: directions (S, D) of unit length and their strengths (S,) in 0..1."""
 
     direction_SD: torch.Tensor
     strength_S: torch.Tensor
@@ -136,9 +136,9 @@ def palette(model: "ExpCLIP", records: "Iterable[Record]", *, most_texts: int = 
     if most_texts:
         texts = texts[:: -(-len(texts) // most_texts)]
     weights = np.stack([action_units.to_weights(dict(r.aus), model.rig) for r in records])
-    found = [model.encode_expression(torch.from_numpy(weights))]
+    found = [model.encode_expression(torch.from_numpy(weights).to(model.matrix.device))]
     found += [model.encode_text(texts[k : k + batch]) for k in range(0, len(texts), batch)]
-    return Palette(torch.cat([f[0] for f in found]).clone(), torch.cat([f[1] for f in found]).clone())
+    return Palette(torch.cat([f[0] for f in found]).cpu().clone(), torch.cat([f[1] for f in found]).cpu().clone())
 
 
 def draw(styles: Palette, random: np.random.Generator, *, steps: int, options: EpaOptions) -> torch.Tensor:
@@ -168,11 +168,15 @@ def _draw_one(styles: Palette, random: np.random.Generator, options: EpaOptions)
 
 
 def decode(model: "ExpCLIP", styles: Sequence[torch.Tensor], steps: int) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return style (B, T, D) and the expression (B, T, C) it decodes to, for drawn styles (T or 1, D) each."""
+    """Return style (B, T, D) and the expression (B, T, C) it decodes to, for drawn styles (T or 1, D) each.
+
+    Both are on the model's device.
+    """
     lengths = [len(style) for style in styles]
+    all_SD = torch.cat(list(styles)).to(model.matrix.device)
     with torch.no_grad():
-        expressions = torch.split(model.decode_expression(torch.cat(list(styles)))[1], lengths)
+        expressions = torch.split(model.decode_expression(all_SD)[1], lengths)
     return (
-        torch.stack([style.expand(steps, -1) for style in styles]),
+        torch.stack([style.expand(steps, -1) for style in torch.split(all_SD, lengths)]),
         torch.stack([weights.expand(steps, -1) for weights in expressions]),
     )

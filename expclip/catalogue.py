@@ -5,6 +5,7 @@ catalogue's folder. What is wrong with the file as a whole raises; what is wrong
 """
 
 import csv
+import hashlib
 import io
 import json
 import math
@@ -64,6 +65,8 @@ def is_catalogue(path: str) -> bool:
 
 def read(path: str, defaults: Line = DEFAULTS) -> tuple[list[Line], list[BadLine]]:
     """Return the lines that can be tried and those that cannot; `defaults` fills the optional columns.
+
+    A row without a seed gets one of its own, from its clip_id and the default.
 
     Raises BadRequestError if the file is missing, unreadable or empty, if a column is unknown, missing or repeated,
     or if two rows have the same clip_id.
@@ -171,7 +174,7 @@ def _line(row: Row, folder: str, defaults: Line) -> Line:
         check_intensity(_number(row, "intensity", defaults.intensity)),
         start,
         check_cut(start, None if _is_nan(row.get("end")) else _number(row, "end", defaults.end)),
-        _seed(_number(row, "seed", defaults.seed)),
+        _seed(_number(row, "seed", _own_seed(clip_id, defaults.seed))),
         check_fps(_number(row, "fps", defaults.fps)),
     )
 
@@ -180,9 +183,16 @@ def check_cut(start: float, end: float | None) -> float | None:
     """Return the end of a cut in seconds; raises BadRequestError unless 0 <= start < end."""
     if not (math.isfinite(start) and start >= 0):
         raise BadRequestError(f"start {start!r} is not a time within the sound")
-    if end is not None and not (math.isfinite(end) and end > start):
+    if end is not None and not math.isfinite(end):
+        raise BadRequestError(f"end {end!r} is not a time within the sound")
+    if end is not None and not end > start:
         raise BadRequestError(f"end {end:g} s is not after start {start:g} s")
     return end
+
+
+def _own_seed(clip_id: str, seed: int) -> int:
+    """Return the seed of a row that names none: another for each clip, or all of them would blink together."""
+    return int(hashlib.sha256(f"{seed}/{clip_id}".encode()).hexdigest()[:8], 16)
 
 
 def _seed(value: float) -> int:

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any, TypeVar, Union
 
 from expclip import storage
-from expclip.errors import BadRequestError, unknown
+from expclip.errors import BadRequestError, MissingSettingError, unknown
 
 T = TypeVar("T")
 
@@ -43,7 +43,7 @@ def build(kind: type[T], values: Mapping[str, Any], at: str = "") -> T:
             raise unknown("setting", at + key, (at + name for name in fields))
     missing = [at + n for n, f in fields.items() if n not in values and _required(f)]
     if missing:
-        raise BadRequestError(f"missing setting: {', '.join(missing)}")
+        raise MissingSettingError(missing)
     return kind(**{key: _convert(hints[key], value, at + key) for key, value in values.items()})
 
 

@@ -61,11 +61,11 @@ class Held:
         return sample_at(self.weights_TC, self.fps, time_T)[:, column], known
 
 
-def evaluate(animator: Animator, folders: Sequence[str], *, limit: int = 100) -> dict[str, Any]:
-    """Return figures: `text` (TEAD's test split) and, by name of the folder, those of each corpus's test split."""
-    figures: dict[str, Any] = {"text": retrieval.evaluate(animator.expclip, tead.load(split="test"))}
+def evaluate(animator: Animator, folders: Sequence[str], *, limit: int = 100, split: str = "test") -> dict[str, Any]:
+    """Return figures: `text` (of TEAD) and, by name of the folder, those of each corpus; of that split alone."""
+    figures: dict[str, Any] = {"text": retrieval.evaluate(animator.expclip, tead.load(split=split))}
     for folder in folders:
-        held, mean_TC = load(folder, limit=limit)
+        held, mean_TC = load(folder, limit=limit, split=split)
         figures[folder.rstrip("/").rsplit("/", 1)[-1]] = {
             "clips": len(held),
             "seconds": round(sum(len(clip.audio_N) for clip in held) / media.SAMPLE_RATE, 1),
@@ -76,16 +76,16 @@ def evaluate(animator: Animator, folders: Sequence[str], *, limit: int = 100) ->
     return figures
 
 
-def load(folder: str, *, limit: int) -> tuple[list[Held], FloatArray | None]:
-    """Return the test clips of a corpus folder and the mean track (T, C) of its training clips, if it has any."""
+def load(folder: str, *, limit: int, split: str = "test") -> tuple[list[Held], FloatArray | None]:
+    """Return a split's clips of a corpus folder and the mean track (T, C) of its training clips, if it has any."""
     rows, tracks = corpora.read(folder)
-    test = sorted((row for row in rows if row["split"] == "test"), key=lambda row: str(row["clip_id"]))[:limit]
-    if not test:
-        raise BadRequestError(f"{folder} holds no clip of the test split")
+    found = sorted((row for row in rows if row["split"] == split), key=lambda row: str(row["clip_id"]))[:limit]
+    if not found:
+        raise BadRequestError(f"{folder} holds no clip of the {split} split")
     known = [_weights(tracks[row["clip_id"]]) for row in rows if row["split"] == "train" and row["clip_id"] in tracks]
     shortest = min(map(len, known), default=0)
     mean_TC = np.asarray(np.mean([w[:shortest] for w in known], axis=0), np.float32) if known else None
-    return [_held(row, tracks.get(row["clip_id"])) for row in test], mean_TC
+    return [_held(row, tracks.get(row["clip_id"])) for row in found], mean_TC
 
 
 def _weights(track: Any) -> FloatArray:

@@ -31,13 +31,15 @@ class Refit:
 def refit(model: ExpCLIP, sampler: Sampler, settings: Refit, seed: int) -> None:
     """Fit a new text head and the decoder in place; tower and expression encoder stay."""
     torch.manual_seed(seed)
+    device = model.matrix.device
     samples = collect(sampler, settings.drawn)
     features_NF = tower_features(model, [sample.text for sample in samples])
     units_NU = torch.from_numpy(np.stack([action_units.to_vector(sample.aus, model.rig) for sample in samples]))
+    units_NU = units_NU.to(device)
     with torch.no_grad():
         expressions_ND, felt_N = model.eval().encode_expression(model.units_to_weights(units_NU))
     sizes = replace(model.config, dropout=settings.dropout)
-    model.text_head = type(model.text_head)(model.tower.features, sizes)
+    model.text_head = type(model.text_head)(model.tower.features, sizes).to(device)
     weights = [*model.text_head.parameters(), *model.decoder.parameters()]
     for weight in weights:
         weight.requires_grad_(True)
@@ -46,7 +48,7 @@ def refit(model: ExpCLIP, sampler: Sampler, settings: Refit, seed: int) -> None:
     optimizer = torch.optim.AdamW(weights, weight_decay=0.05)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, settings.rate, max(2, settings.steps))
     for _ in range(settings.steps):
-        rows = torch.randint(len(samples), (settings.batch,))
+        rows = torch.randint(len(samples), (settings.batch,)).to(device)
         loss = _loss(model, features_NF[rows], units_NU[rows], expressions_ND[rows], felt_N[rows])
         optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
@@ -65,8 +67,8 @@ def collect(sampler: Sampler, drawn: int) -> list[Sample]:
 def tower_features(model: ExpCLIP, texts: Sequence[str], *, batch: int = 64) -> torch.Tensor:
     """Return the tower's features (N, F) of texts, neighbours in length together."""
     order = sorted(range(len(texts)), key=lambda k: len(texts[k]))
-    features_NF = torch.zeros(len(texts), model.tower.features)
-    with torch.autocast("cpu", dtype=torch.bfloat16):
+    features_NF = torch.zeros(len(texts), model.tower.features, device=model.matrix.device)
+    with torch.autocast(features_NF.device.type, dtype=torch.bfloat16):
         for k in range(0, len(texts), batch):
             rows = order[k : k + batch]
             features_NF[rows] = model.tower.encode([texts[row] for row in rows]).float()

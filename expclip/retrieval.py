@@ -30,15 +30,15 @@ def evaluate(model: Any, records: Sequence[Record], *, kinds: Sequence[str] = KI
     """
     truth_NU = np.stack([record.vector() for record in records])
     weights_NC = np.stack([action_units.to_weights(record.aus) for record in records])
-    expressions_ND = model.encode_expression(torch.from_numpy(weights_NC))[0].numpy()
+    expressions_ND = model.encode_expression(torch.from_numpy(weights_NC).to(model.matrix.device))[0].cpu().numpy()
     found: dict[str, float] = {}
     for kind in kinds:
         vectors_ND = text_vectors(model, [record.texts[kind] for record in records])
-        units_NU, decoded_NC = (out.numpy() for out in model.decode_expression(vectors_ND))
+        units_NU, decoded_NC = (out.cpu().numpy() for out in model.decode_expression(vectors_ND))
         scores: dict[str, float] = {"au_f1": unit_f1(truth_NU, units_NU)}
         scores["r2_units"] = explained(truth_NU, units_NU)
         scores["r2_weights"] = explained(weights_NC, decoded_NC)
-        scores |= ranks(vectors_ND.numpy(), expressions_ND)
+        scores |= ranks(vectors_ND.cpu().numpy(), expressions_ND)
         found |= {f"{kind}_{name}": value for name, value in scores.items()}
     return found
 
@@ -85,7 +85,8 @@ def best_gate(model: Any, records: Sequence[Record], choices: Sequence[tuple[flo
 
     def score(choice: tuple[float, float]) -> float:
         presence, confidence = choice
-        shown = [model.decode_expression(v, presence=presence, confidence=confidence)[0].numpy() for v in vectors]
+        decoded = [model.decode_expression(v, presence=presence, confidence=confidence)[0] for v in vectors]
+        shown = [units_NU.cpu().numpy() for units_NU in decoded]
         return float(np.mean([unit_f1(truth_NU, u) + explained(truth_NU, u) for u in shown]))
 
     with torch.inference_mode():

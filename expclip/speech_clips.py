@@ -131,11 +131,12 @@ class Sampler:
         clips: Sequence[Clip],
         shares: Mapping[str, float],
         *,
-        random: np.random.Generator,
+        seed: int,
         variation: Variation | None = None,
         teacher: Mapping[str, npt.NDArray[np.float16]] | None = None,
+        device: torch.device | str = "cpu",
     ) -> None:
-        self.clips, self.random = clips, random
+        self.clips, self.seed, self.device = clips, seed, device
         self.variation = variation or Variation()
         self.teacher = teacher
         length = np.array([len(clip) for clip in clips], float)
@@ -144,20 +145,23 @@ class Sampler:
             length[names == name] *= shares[name] / length[names == name].sum()
         self.chance = length / length.sum()
 
-    def batch(self, size: int, steps: int) -> Batch:
-        """Return `size` crops of `steps` steps."""
-        chosen = self.random.choice(len(self.clips), size, p=self.chance)
-        crops = [self._crop(self.clips[k], steps) for k in chosen]
+    def batch(self, size: int, steps: int, number: int = 0) -> Batch:
+        """Return `size` crops of `steps` steps on the device; the number alone decides which, so threads may share."""
+        random = np.random.default_rng([self.seed, number])
+        chosen = random.choice(len(self.clips), size, p=self.chance)
+        crops = [self._crop(self.clips[k], steps, random) for k in chosen]
         columns = [torch.from_numpy(np.stack(column)) for column in zip(*[c[:5] for c in crops], strict=True)]
-        teacher = torch.from_numpy(np.stack([c[5] for c in crops])).float() if self.teacher is not None else None
-        audio_BN = vary(columns[0], self.random, self.variation)
+        columns = [column.to(self.device) for column in columns]
+        teacher_BTF = torch.from_numpy(np.stack([c[5] for c in crops])) if self.teacher is not None else None
+        audio_BN = vary(columns[0], random, self.variation)
         emotions = tuple(self.clips[k].emotion_C for k in chosen)
-        return Batch(audio_BN, columns[1], columns[2], columns[3], columns[4], emotions, teacher)
+        teacher_BTF = None if teacher_BTF is None else teacher_BTF.to(self.device).float()
+        return Batch(audio_BN, columns[1], columns[2], columns[3], columns[4], emotions, teacher_BTF)
 
-    def _crop(self, clip: Clip, steps: int) -> tuple[Any, ...]:
-        speed = float(np.exp(self.random.uniform(-1, 1) * self.variation.speed))
+    def _crop(self, clip: Clip, steps: int, random: np.random.Generator) -> tuple[Any, ...]:
+        speed = float(np.exp(random.uniform(-1, 1) * self.variation.speed))
         spare = len(clip) - steps * speed
-        start = self.random.uniform(0, spare) if spare > 0 else self.random.uniform(spare, 0)
+        start = random.uniform(0, spare) if spare > 0 else random.uniform(spare, 0)
         place_T = start + np.arange(steps) * speed
         place_N = start * HOP + np.arange(steps * HOP) * speed
         last = len(clip) - 1
@@ -189,6 +193,7 @@ def _resampled(audio_N: npt.NDArray[np.int16], place_N: npt.NDArray[Any]) -> Flo
 def vary(audio_BN: torch.Tensor, random: np.random.Generator, how: Variation) -> torch.Tensor:
     """Return samples with random gain, equaliser, low-pass, room and noise, each crop its own; zero stays silent."""
     count, length = audio_BN.shape
+    device = audio_BN.device
     size = length + RATE * HOP // 2
     bins = size // 2 + 1
     hertz = np.linspace(0, 8000, bins)
@@ -199,11 +204,11 @@ def vary(audio_BN: torch.Tensor, random: np.random.Generator, how: Variation) ->
         if random.random() < how.lowpass:
             curve -= 40 * np.clip(hertz / random.uniform(3200, 7000) - 1, 0, 1)
         response[k] = 10 ** ((curve + random.uniform(-1, 1) * how.gain) / 20)
-    spectrum = torch.fft.rfft(audio_BN, n=size) * torch.from_numpy(response)
+    spectrum = torch.fft.rfft(audio_BN, n=size) * torch.from_numpy(response).to(device)
     rooms = np.flatnonzero(random.random(count) < how.reverb)
     if len(rooms):
         echoes = torch.from_numpy(np.stack([_room(random) for _ in rooms]))
-        spectrum[rooms] *= torch.fft.rfft(echoes, n=size)
+        spectrum[rooms] *= torch.fft.rfft(echoes.to(device), n=size)
     out = torch.fft.irfft(spectrum, n=size)[:, :length]
     noisy = np.flatnonzero(random.random(count) < how.noise)
     if len(noisy):
@@ -225,11 +230,11 @@ def _room(random: np.random.Generator) -> FloatArray:
 def _noise(speech_BN: torch.Tensor, random: np.random.Generator, *, partners: torch.Tensor) -> torch.Tensor:
     """Return white, brown-ish or speech noise 5 to 35 dB below the speech."""
     generator = torch.Generator().manual_seed(int(random.integers(1 << 31)))
-    white = torch.randn(speech_BN.shape, generator=generator)
+    white = torch.randn(speech_BN.shape, generator=generator).to(speech_BN.device)
     dark = torch.nn.functional.avg_pool1d(white[:, None], 15, 1, 7)[:, 0]
-    kind = torch.from_numpy(random.integers(3, size=len(speech_BN)))[:, None]
+    kind = torch.from_numpy(random.integers(3, size=len(speech_BN)))[:, None].to(speech_BN.device)
     noise = torch.where(kind == 0, white, torch.where(kind == 1, dark, partners.flip(-1)))
-    below = torch.from_numpy(random.uniform(5, 35, len(speech_BN)).astype(np.float32))[:, None]
+    below = torch.from_numpy(random.uniform(5, 35, len(speech_BN)).astype(np.float32))[:, None].to(speech_BN.device)
     below = torch.where(kind == 2, below.clamp(min=15), below)
     scale = speech_BN.square().mean(-1, keepdim=True).sqrt() / noise.square().mean(-1, keepdim=True).sqrt().add(1e-5)
     return noise * scale * 10 ** (-below / 20)
@@ -239,7 +244,7 @@ def vary_mel(mel_BTM: torch.Tensor, random: np.random.Generator, how: Variation)
     """Return log-mels (B, 2 T, M) with the vocal tract stretched along the mel axis and, sometimes, a band blanked."""
     count, _, bands = mel_BTM.shape
     stretch = torch.from_numpy(1 + random.uniform(-how.warp, how.warp, count).astype(np.float32))[:, None]
-    place_BM = (torch.arange(bands) * stretch).clamp(0, bands - 1.001)
+    place_BM = (torch.arange(bands) * stretch).clamp(0, bands - 1.001).to(mel_BTM.device)
     low_BM = place_BM.floor().long()
     part_B1M = (place_BM - low_BM)[:, None]
     index = low_BM[:, None].expand_as(mel_BTM)

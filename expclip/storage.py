@@ -3,6 +3,7 @@
 Everything written goes through `write_once`: the whole file appears under its name, or nothing does.
 """
 
+import errno
 import os
 import tempfile
 import time
@@ -171,6 +172,8 @@ def local_copy(path: str) -> Iterator[str]:
 
 def check_writable(folder: str) -> None:
     """Raise OSError if nothing can be written into a folder (which is made if missing)."""
+    if not is_remote(folder) and os.path.exists(folder) and not os.path.isdir(folder):
+        raise NotADirectoryError(errno.ENOTDIR, "is a file, not a folder to write to", folder)
     probe = join(folder, f".probe-{uuid.uuid4().hex[:8]}")
     try:
         write_bytes(probe, b"")

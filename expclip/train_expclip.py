@@ -12,13 +12,13 @@ from typing import Any
 import numpy as np
 import torch
 
-from expclip import checkpoint, config, losses, retrieval, tead
+from expclip import checkpoint, config, devices, losses, retrieval, tead
 from expclip.model import ExpCLIP, ExpCLIPConfig
 from expclip.prompts import Sample, Sampler
 from expclip.refit import Refit, refit
 
 _GROUP = 16
-"""Texts that are padded together, neighbours in length: mixed lengths would be half padding."""
+"""Texts that are padded together on a CPU, neighbours in length: mixed lengths would be half padding."""
 
 Report = Callable[[int, Mapping[str, float]], None]
 
@@ -57,6 +57,7 @@ class Config:
     patience: int = 4  # looks without improvement after which training stops
     seed: int = 0
     minutes: float = 0.0  # stop by then, whatever the step; 0: no limit
+    device: str = "auto"  # cpu, cuda, cuda:K; auto: a GPU if there is one
 
 
 @dataclass(frozen=True, eq=False)
@@ -95,7 +96,8 @@ def fit(settings: Config, report: Report | None = None) -> Fitted:
     torch.manual_seed(settings.seed)
     records = tead.load(settings.tead or None)
     parts = {name: [r for r in records if r.split == name] for name in tead.SPLITS}
-    model = _started(ExpCLIP(settings.model), settings.start)
+    device = devices.resolve(settings.device)
+    model = _started(ExpCLIP(settings.model), settings.start).to(device)
     unseen = [record.texts["tag"] for record in (*parts["val"], *parts["test"])]
     trainer = _Trainer(model, settings, Sampler(parts["train"], settings.seed, without=unseen))
     best, waited, done = -1.0, 0, 0
@@ -126,6 +128,7 @@ class _Trainer:
 
     def __init__(self, model: ExpCLIP, settings: Config, sampler: Sampler) -> None:
         self.model, self.settings, self.sampler = model, settings, sampler
+        self.device = model.matrix.device
         tower = [w for n, w in model.named_parameters() if w.requires_grad and n.startswith("tower.")]
         heads = [w for n, w in model.named_parameters() if w.requires_grad and not n.startswith("tower.")]
         groups = [{"params": heads, "lr": settings.head_rate}, {"params": tower, "lr": settings.tower_rate}]
@@ -147,9 +150,10 @@ class _Trainer:
             self.model.expression_head.eval()
         samples = sorted(self.sampler.batch(config.as_dict(self.settings.mix)), key=lambda sample: len(sample.text))
         texts = [sample.text for sample in samples]
-        features_BF = torch.cat([self._features(texts[k : k + _GROUP]) for k in range(0, len(texts), _GROUP)])
+        group = _GROUP if self.device.type == "cpu" else len(texts)
+        features_BF = torch.cat([self._features(texts[k : k + group]) for k in range(0, len(texts), group)])
         parts = self._losses(features_BF, samples)
-        loss = sum(parts.values(), torch.zeros(()))
+        loss = torch.stack(list(parts.values())).sum()
         self.optimizer.zero_grad(set_to_none=True)
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(self.weights, 5.0)
@@ -162,7 +166,8 @@ class _Trainer:
 
     def _features(self, texts: Sequence[str]) -> torch.Tensor:
         """Return tower features (B, F), in bfloat16 within: twice as fast where the processor knows it."""
-        with torch.autocast("cpu", dtype=torch.bfloat16, enabled=self.settings.model.lora_rank > 0):
+        trained = self.settings.model.lora_rank > 0
+        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=trained):
             return self.model.tower.encode(texts)
 
     def _losses(self, features_BF: torch.Tensor, samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
@@ -210,12 +215,15 @@ class _Truth:
         from expclip.action_units import to_vector, vector_to_weights
 
         units_BU = np.stack([to_vector(sample.aus, model.rig) for sample in samples])
-        self.units_BU = torch.from_numpy(units_BU)
-        self.weights_BC = torch.from_numpy(vector_to_weights(units_BU, model.rig))
+        device = model.matrix.device
+        self.units_BU = torch.from_numpy(units_BU).to(device)
+        self.weights_BC = torch.from_numpy(vector_to_weights(units_BU, model.rig)).to(device)
         records = [sample.record for sample in samples]
-        self.known_B = torch.tensor([record is not None for record in records])
-        self.categories_B = torch.tensor([tead.CATEGORIES.index(r.category) if r else 0 for r in records])
-        self.circumplex_B2 = torch.tensor([[r.valence, r.arousal] if r else [0.0, 0.0] for r in records])
+        self.known_B = torch.tensor([record is not None for record in records], device=device)
+        categories = [tead.CATEGORIES.index(r.category) if r else 0 for r in records]
+        self.categories_B = torch.tensor(categories, device=device)
+        circumplex = [[r.valence, r.arousal] if r else [0.0, 0.0] for r in records]
+        self.circumplex_B2 = torch.tensor(circumplex, device=device)
 
 
 _SPACE = ("expression_head", "log_temperature")
@@ -243,4 +251,4 @@ def _with_gate(model: ExpCLIP, records: Sequence[tead.Record]) -> ExpCLIP:
     presence, confidence = retrieval.best_gate(model, records, choices)
     part = model.to_part()
     sizes: dict[str, Any] = {**part.config, "presence": presence, "confidence": confidence}
-    return ExpCLIP.from_part(checkpoint.Part(sizes, part.tensors))
+    return ExpCLIP.from_part(checkpoint.Part(sizes, part.tensors)).to(model.matrix.device)

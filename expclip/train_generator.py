@@ -7,8 +7,9 @@ seed; the weights kept are a running mean (EMA). B batch, T steps, C channels, D
 
 import hashlib
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from expclip import augment, checkpoint, config, metrics, motion_losses, speech_clips, storage, tead
+from expclip import augment, checkpoint, config, devices, metrics, motion_losses, speech_clips, storage, tead
 from expclip.augment import EpaOptions, Palette
 from expclip.errors import BadRequestError
 from expclip.generator import Generator, GeneratorConfig
@@ -66,6 +67,8 @@ class Config:
     average: float = 0.998  # decay of the running mean of weights
     every: int = 100  # steps between reports
     minutes: float = 0.0  # stop by then, whatever the step; 0: no limit
+    device: str = "auto"  # cpu, cuda, cuda:K; auto: a GPU if there is one
+    loaders: int = 1  # threads that make batches ahead
     seed: int = 0
     test_clips: int = 100  # held-out clips of each corpus to measure on, at the end
     closure_recall: float = 0.975  # share of p, b, m of the validation split that closure >= 0.5 finds; 0: as trained
@@ -116,11 +119,12 @@ def fit(settings: Config, report: Report | None = None) -> Fitted:
     _check(settings)
     began = time.monotonic()
     torch.manual_seed(settings.seed)
-    model = ExpCLIP.from_part(checkpoint.load(settings.expclip).part("expclip"))
+    device = devices.resolve(settings.device)
+    model = ExpCLIP.from_part(checkpoint.load(settings.expclip).part("expclip")).to(device)
     clips = {name: speech_clips.load(folder, name) for name, folder in settings.corpora.items()}
     train = [clip for found in clips.values() for clip in found if clip.split == "train"]
     teacher = (
-        teach(settings.whisper, train, cache=settings.cache)
+        teach(settings.whisper, train, cache=settings.cache, device=device)
         if settings.whisper and settings.losses.distillation
         else None
     )
@@ -135,8 +139,9 @@ def fit(settings: Config, report: Report | None = None) -> Fitted:
         )
     figures: dict[str, float] = {}
     for name, found in clips.items():
-        held_out = [clip for clip in found if clip.split == "test"][: settings.test_clips]
-        figures |= {f"{name}.{key}": value for key, value in measure(generator, held_out).items()}
+        for split in ("val", "test"):
+            held_out = [clip for clip in found if clip.split == split][: settings.test_clips]
+            figures |= {f"{split}.{name}.{key}": value for key, value in measure(generator, held_out).items()}
     return Fitted(generator, figures, step, seconds)
 
 
@@ -155,12 +160,13 @@ class Trainer:
         self, settings: Config, model: ExpCLIP, clips: Sequence[Clip], teacher: Mapping[str, Any] | None
     ) -> None:
         self.settings, self.expclip = settings, model.eval()
+        self.device = model.matrix.device
         self.random = np.random.default_rng(settings.seed)
-        self.generator = self._initial()
-        self.average = Generator(self.generator.config).requires_grad_(False)
+        self.generator = self._initial().to(self.device)
+        self.average = Generator(self.generator.config).requires_grad_(False).to(self.device)
         self.average.load_state_dict(self.generator.state_dict())
         wide = next(iter(teacher.values())).shape[1] if teacher else 0
-        self.heads = Heads(self.generator.encoder.width, wide)
+        self.heads = Heads(self.generator.encoder.width, wide).to(self.device)
         records = tead.load(settings.tead or None, split="train")
         self.styles: Palette | None = (
             augment.palette(model, records, most_texts=settings.texts) if settings.epa.share else None
@@ -168,14 +174,16 @@ class Trainer:
         self.sampler = Sampler(
             clips,
             {name: settings.shares.get(name, 1.0) for name in settings.corpora},
-            random=np.random.default_rng([settings.seed, 1]),
+            seed=settings.seed,
             variation=settings.variation,
             teacher=teacher,
+            device=self.device,
         )
-        self.counts_C = motion_losses.channel_weights(self.generator.rig)
+        self.counts_C = motion_losses.channel_weights(self.generator.rig).to(self.device)
         learnt = [p for p in (*self.generator.parameters(), *self.heads.parameters()) if p.requires_grad]
         self.optimizer = torch.optim.AdamW(learnt, settings.rate, weight_decay=settings.weight_decay, betas=(0.9, 0.98))
         self.learnt = learnt
+        self._acted_styles: dict[bytes, torch.Tensor] = {}
 
     def _initial(self) -> Generator:
         if self.settings.initial:
@@ -200,14 +208,14 @@ class Trainer:
         return settings.steps
 
     def _batches(self) -> Iterator[Batch]:
-        """Yield a batch for each step; the next one is made by a thread meanwhile, from a seed of its own."""
-        with ThreadPoolExecutor(1) as pool:
-            coming = pool.submit(self.sampler.batch, self.settings.batch, self.settings.crop)
-            for step in range(self.settings.steps):
-                batch = coming.result()
-                if step + 1 < self.settings.steps:
-                    coming = pool.submit(self.sampler.batch, self.settings.batch, self.settings.crop)
-                yield batch
+        """Yield a batch for each step; the next ones are made by threads meanwhile, each from a seed of its own."""
+        settings = self.settings
+        with ThreadPoolExecutor(settings.loaders) as pool:
+            coming: deque[Future[Batch]] = deque()
+            for step in range(settings.steps):
+                for number in range(step + len(coming), min(step + 1 + settings.loaders, settings.steps)):
+                    coming.append(pool.submit(self.sampler.batch, settings.batch, settings.crop, number))
+                yield coming.popleft().result()
 
     def _schedule(self, progress: float, step: int) -> None:
         """Warm up over 100 steps, then fall along a half cosine."""
@@ -224,13 +232,13 @@ class Trainer:
         nn.utils.clip_grad_norm_(self.learnt, 1.0)
         self.optimizer.step()
         self._follow(step)
-        return {"total": float(total.detach())} | {name: float(loss.detach()) for name, loss in losses.items()}
+        values = torch.stack([total, *losses.values()]).tolist()
+        return dict(zip(("total", *losses), values, strict=True))
 
     @torch.no_grad()
     def _follow(self, step: int) -> None:
         decay = min(self.settings.average, (1 + step) / (10 + step))
-        for mean, weight in zip(self.average.parameters(), self.generator.parameters(), strict=True):
-            mean.lerp_(weight, 1 - decay)
+        torch._foreach_lerp_(list(self.average.parameters()), list(self.generator.parameters()), 1 - decay)
 
     def losses(self, batch: Batch) -> dict[str, torch.Tensor]:
         """Return each loss of a batch whose weight is not 0."""
@@ -270,14 +278,22 @@ class Trainer:
         styles, own = [], []
         for emotion_C in batch.emotions:
             if emotion_C is not None:
-                direction_BD, strength_B = self.expclip.encode_expression(torch.from_numpy(emotion_C)[None])
-                styles.append(direction_BD * strength_B[:, None])
+                styles.append(self._acted(emotion_C))
             elif self.styles is not None and self.random.random() < self.settings.epa.share:
                 styles.append(augment.draw(self.styles, self.random, steps=steps, options=self.settings.epa))
             else:
                 styles.append(torch.zeros(1, self.generator.config.style))
             own.append(emotion_C is not None)
-        return styles, torch.tensor(own)
+        return styles, torch.tensor(own, device=self.device)
+
+    @torch.no_grad()
+    def _acted(self, emotion_C: Any) -> torch.Tensor:
+        """Return the style (1, D) of an acted expression, on the CPU."""
+        key = emotion_C.tobytes()
+        if key not in self._acted_styles:
+            direction_BD, strength_B = self.expclip.encode_expression(torch.from_numpy(emotion_C)[None].to(self.device))
+            self._acted_styles[key] = (direction_BD * strength_B[:, None]).cpu()
+        return self._acted_styles[key]
 
     def _distillation(self, features_BTF: torch.Tensor, teacher_BTF: torch.Tensor | None) -> torch.Tensor:
         if teacher_BTF is None or self.heads.teacher is None:
@@ -290,18 +306,20 @@ class Trainer:
         return motion_losses.style_consistency(self.expclip, guess_BTC, style_BTD[:, 0], quiet_BT)
 
 
-def teach(whisper: str, clips: Sequence[Clip], *, cache: str = "", batch: int = 16) -> dict[str, Any]:
+def teach(
+    whisper: str, clips: Sequence[Clip], *, cache: str = "", batch: int = 16, device: torch.device | str = "cpu"
+) -> dict[str, Any]:
     """Return a Whisper encoder's features (T, F) float16 of each clip, in windows of at most 10 s.
 
     `cache` is a local folder in which they are kept as one memory-mapped file for the next run on the same clips.
     """
     if not cache:
-        return _teach(whisper, clips, batch)
+        return _teach(whisper, clips, batch, device)
     ordered = sorted(clips, key=lambda clip: clip.clip_id)
     names = "\n".join([whisper, *(f"{clip.clip_id} {len(clip)}" for clip in ordered)])
     path = Path(cache) / f"{hashlib.sha256(names.encode()).hexdigest()[:16]}.npy"
     if not path.exists():
-        found = _teach(whisper, clips, batch)
+        found = _teach(whisper, clips, batch, device)
         storage.check_writable(cache)
         with storage.write_once(str(path)) as name:
             np.save(name, np.concatenate([found[clip.clip_id] for clip in ordered]))
@@ -311,7 +329,7 @@ def teach(whisper: str, clips: Sequence[Clip], *, cache: str = "", batch: int = 
 
 
 @torch.inference_mode()
-def _teach(whisper: str, clips: Sequence[Clip], batch: int) -> dict[str, Any]:
+def _teach(whisper: str, clips: Sequence[Clip], batch: int, device: torch.device | str) -> dict[str, Any]:
     found: dict[str, Any] = {}
     ordered = sorted(clips, key=len)
     encoder: WhisperSpeech | None = None
@@ -320,9 +338,9 @@ def _teach(whisper: str, clips: Sequence[Clip], batch: int) -> dict[str, Any]:
         steps = len(group[-1])
         seconds = float(min(10, -(-steps // RATE)))
         if encoder is None or encoder.seconds != seconds:
-            encoder = whisper_from_safetensors(whisper, seconds)
+            encoder = whisper_from_safetensors(whisper, seconds).to(device)
         audio_BN = np.stack([np.pad(clip.audio_N, (0, steps * HOP - len(clip.audio_N))) for clip in group])
-        features = encoder(torch.from_numpy(audio_BN.astype(np.float32) / 32767)).half().numpy()
+        features = encoder(torch.from_numpy(audio_BN.astype(np.float32) / 32767).to(device)).half().cpu().numpy()
         found |= {clip.clip_id: features[i, : len(clip)].copy() for i, clip in enumerate(group)}
     return found
 
@@ -331,10 +349,12 @@ def _teach(whisper: str, clips: Sequence[Clip], batch: int) -> dict[str, Any]:
 def predict(generator: Generator, clip: Clip) -> tuple[Any, Any]:
     """Return the neutral face (T, C) and the closure (T,) that the generator gives a clip."""
     steps = len(clip.audio_N) // generator.hop
-    audio_BN = torch.from_numpy(clip.audio_N[: steps * generator.hop].astype(np.float32) / 32767)[None]
-    style = torch.zeros(1, steps, generator.config.style)
-    motion = generator(audio_BN, style, torch.zeros(1, steps, len(generator.rig)))
-    return motion.weights_BTC[0].numpy(), motion.closure_BT[0].numpy()
+    device = generator.closure.weight.device
+    audio_N = clip.audio_N[: steps * generator.hop].astype(np.float32) / 32767
+    style = torch.zeros(1, steps, generator.config.style, device=device)
+    silent = torch.zeros(1, steps, len(generator.rig), device=device)
+    motion = generator(torch.from_numpy(audio_N).to(device)[None], style, silent)
+    return motion.weights_BTC[0].cpu().numpy(), motion.closure_BT[0].cpu().numpy()
 
 
 @torch.no_grad()

@@ -33,7 +33,7 @@ class Config:
     formats: tuple[str, ...] = DEFAULT_FORMATS  # any of livelink.csv a2f.json glb mp4 npz
     checkpoint: str | None = None  # folder; default: the one that ships
     intensity: float = 1.0  # for rows that name none: 0..1.5
-    seed: int = 0  # for rows that name none
+    seed: int = 0  # for rows that name none: each gets a seed of its own from this and its clip_id
     fps: float = 30.0  # for rows that name none
     without: tuple[str, ...] = ()  # post-processing to leave out: smoothing silence closure blinks limit clamp
     resources: Resources = field(default_factory=Resources)
@@ -91,9 +91,11 @@ def _absolute(path: str) -> str:
 
 
 def _request(line: catalogue.Line, settings: Sequence[object]) -> str:
+    """Return the digest of all that decides a line's result; where its sound lies is no part of it."""
     from ray_jobs import shards
 
-    return shards.digest(json.dumps(asdict(line), sort_keys=True), *settings)
+    told = asdict(line) | {"audio": line.audio.rsplit("/", 1)[-1]}  # its stamp tells one content from another
+    return shards.digest(json.dumps(told, sort_keys=True), *settings)
 
 
 def _load(folder: str | None, device: str = "cpu") -> "Animator":

@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from types import ModuleType
 from typing import Any, NoReturn
 
-from expclip.errors import BadRequestError
+from expclip.errors import BadRequestError, MissingSettingError
 
 DONE, BAD_REQUEST, SOME_FAILED, INTERRUPTED = 0, 2, 3, 130
 
@@ -234,7 +234,12 @@ def _run_job(verb: str, job: Job, given: dict[str, Any], **settings: Any) -> int
     from expclip import config
 
     module = _module(verb, job)
-    resolved = config.load(module.Config, given["recipe"], verb, given["sets"], **settings)
+    try:
+        resolved = config.load(module.Config, given["recipe"], verb, given["sets"], **settings)
+    except MissingSettingError as error:
+        named = {name: name.upper() for name in job.positional} | {job.output: f"-o {job.output.upper()}"}
+        missing = ", ".join(named.get(name, f"--set {name}=VALUE") for name in error.names)
+        raise BadRequestError(f"{verb} needs {missing} (see expclip {verb} --help)") from None
     if given["dry_run"]:
         print(json.dumps(config.as_dict(resolved), indent=1, default=str))
         return DONE

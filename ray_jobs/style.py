@@ -40,8 +40,11 @@ def run(
     texts = [line.rstrip("\n") for line in sys.stdin] if list(texts) == ["-"] else list(texts)
     if not texts:
         raise BadRequestError("no text; give one or more, or - for one a line on standard input")
-    for text in texts:
-        check_prompt(text)
+    for number, text in enumerate(texts, 1):
+        try:
+            check_prompt(text)
+        except BadRequestError as error:
+            raise BadRequestError(f"text {number} of {len(texts)}: {error}" if len(texts) > 1 else str(error)) from None
     check_intensity(intensity)
     if picture is not None:
         if not picture.lower().endswith(".png"):

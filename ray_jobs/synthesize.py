@@ -1,13 +1,13 @@
 """Job `synthesize`: nothing but a seed -> a corpus of synthetic speech with mouth motion.
 
 `expclip synthesize -o FOLDER --set hours=2` leaves `FOLDER/clips/*.parquet` (CLIPS), `FOLDER/tracks/*.parquet` (TRACKS)
-and `FOLDER/audio/*.flac`. Running it again, or with more hours, makes only the clips that are missing.
+and `FOLDER/audio/*`. Running it again, or with more hours, makes only the clips that are missing.
 """
 
 import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from expclip import storage
 from expclip.errors import BadRequestError
@@ -25,6 +25,7 @@ class Config:
     output: str  # folder to write, local or s3://
     hours: float = 1.0  # about how much speech; clips are 5 s long on the average
     seed: int = 0  # decides every word, voice and sample
+    audio: Literal["flac", "ogg", "opus", "wav"] = "flac"  # format of the sound; opus takes a tenth of the room of wav
     options: Options = field(default_factory=Options)
     resources: Resources = field(default_factory=Resources)
 
@@ -47,12 +48,12 @@ def run(config: Config) -> dict[str, Any]:
     tasks = [pipeline.Task(maker.clip_id(index), request, {"index": index}) for index in range(count)]
     present = {name.rsplit("/", 1)[-1] for name in storage.listing(storage.join(output, "audio"))}
     summary = pipeline.map_table(
-        partial(SynthesizeStep, config.seed, config.options, output),
+        partial(SynthesizeStep, config, output),
         tasks,
         table=storage.join(output, "tracks"),
         schema=corpus.joined(TRACKS),
         resources=config.resources,
-        intact=lambda clip_id: f"{clip_id}.flac" in present,
+        intact=lambda clip_id: f"{clip_id}.{config.audio}" in present,
     )
     clips = corpus.write_clips(output)
     print(
@@ -66,8 +67,8 @@ def run(config: Config) -> dict[str, Any]:
 class SynthesizeStep:
     """A number -> a clip's sound and its row of CLIPS and TRACKS together."""
 
-    def __init__(self, seed: int, options: Options, output: str) -> None:
-        self._maker, self._output = Synthesizer(seed, options), output
+    def __init__(self, config: Config, output: str) -> None:
+        self._maker, self._output, self._suffix = Synthesizer(config.seed, config.options), output, config.audio
 
     def prepare(self, rows: "Sequence[Row]") -> None:
         """Clips are made one by one."""
@@ -77,6 +78,6 @@ class SynthesizeStep:
         from expclip.media import SAMPLE_RATE, write_audio
 
         made = self._maker.make(row["index"])
-        audio = f"audio/{made.clip['clip_id']}.flac"
+        audio = f"audio/{made.clip['clip_id']}.{self._suffix}"
         write_audio(storage.join(self._output, audio), made.audio_N)
         return {**made.clip, **made.track, "audio": audio, "seconds": len(made.audio_N) / SAMPLE_RATE}

@@ -46,10 +46,17 @@ def test_formats_agree(folder: Path, suffix: str) -> None:
     assert not bad
     audio = str(folder / "a.wav")
     assert [(x.clip_id, x.audio, x.prompt) for x in lines] == [(i, audio, GOOD["prompt"]) for i in ("a", "b-2.x")]
-    assert [(x.intensity, x.start, x.end, x.seed, x.fps) for x in lines] == [
-        (1.25, 0.5, 2.0, 7, 60.0),
-        (0.75, 0.0, None, 3, 24.0),
-    ]
+    assert [(x.intensity, x.start, x.end, x.fps) for x in lines] == [(1.25, 0.5, 2.0, 60.0), (0.75, 0.0, None, 24.0)]
+    assert lines[0].seed == 7
+
+
+def test_rows_without_a_seed_get_one_each(folder: Path) -> None:
+    rows = [GOOD | {"clip_id": name} for name in ("a", "b")]
+    (a, b), _ = catalogue.read(write(folder, rows))
+    (again, _), _ = catalogue.read(write(folder, rows))
+    (other, _), _ = catalogue.read(write(folder, rows), Line("", "", "", seed=1))
+    assert a.seed == again.seed
+    assert len({a.seed, b.seed, other.seed}) == 3
 
 
 def test_another_sound_under_the_same_name_is_noticed(folder: Path) -> None:

@@ -58,7 +58,7 @@ def test_join_lets_absolute_and_remote_parts_win() -> None:
 
 def test_unwritable_folder_is_told(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(NotADirectoryError, match="is a file, not a folder"):
         storage.check_writable(str(tmp_path / "file"))
     storage.check_writable(str(tmp_path / "new"))
     assert not list((tmp_path / "new").iterdir())

@@ -87,7 +87,7 @@ def test_a_short_fit_lowers_the_loss_and_writes_both_parts(
     config = settings(corpus, expclip, records, checkpoint=str(tmp_path), rate=5e-3)
     figures = train_generator.run(config, lambda _, losses: seen.append(losses["total"]))
     assert seen[-1] < 0.9 * seen[0]
-    assert {"toy.jawOpen.r", "toy.closure.recall", "toy.closure.precision"} <= set(figures)
+    assert {"test.toy.jawOpen.r", "test.toy.closure.recall", "test.toy.closure.precision"} <= set(figures)
     stored = checkpoint.load(str(tmp_path))
     assert set(stored.parts) == {"expclip", "generator"}
     assert stored.provenance["generator"]["config"]["corpora"] == {"toy": corpus}
@@ -132,7 +132,7 @@ def test_labels_follow_the_sound_when_its_speed_changes(corpus: str) -> None:
     clips = speech_clips.load(corpus, "toy")
     fast = Variation(0.3, 0, 0, 0, 0, 0, 0, 0)
     for how in (STILL, fast):
-        batch = Sampler(clips, {"toy": 1.0}, random=np.random.default_rng(0), variation=how).batch(8, 60)
+        batch = Sampler(clips, {"toy": 1.0}, seed=0, variation=how).batch(8, 60)
         level_BT = batch.audio_BN.unflatten(1, (60, 320)).square().mean(-1).sqrt()
         for level_T, jaw_T, taught_T in zip(
             level_BT, batch.weights_BTC[..., JAW], batch.taught_BTC[..., JAW], strict=True

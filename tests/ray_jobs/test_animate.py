@@ -120,6 +120,10 @@ def test_quarantine_resume_and_change(ray_local: Any, tmp_path: Path, capsys: py
     assert (third.done, third.failed, third.there, job.calls()) == (0, 0, 8, [])
     assert not storage.listing(job.out + "/animations.errors")
 
+    job.folder = tmp_path.with_name("link")
+    job.folder.symlink_to(tmp_path)
+    assert (job.run().done, job.calls()) == (0, [])  # the same files by another path
+
 
 def test_killed_driver_loses_and_repeats_nothing(ray_local: Any, tmp_path: Path) -> None:
     """SIGKILL in the middle of a run on a cluster of its own, then the same command here."""
