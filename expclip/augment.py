@@ -136,7 +136,7 @@ def palette(model: "ExpCLIP", records: "Iterable[Record]", *, most_texts: int = 
     if most_texts:
         texts = texts[:: -(-len(texts) // most_texts)]
     weights = np.stack([action_units.to_weights(dict(r.aus), model.rig) for r in records])
-    found = [model.encode_expression(torch.from_numpy(weights).to(model.matrix.device))]
+    found = [model.encode_expression(torch.from_numpy(weights).to(model.device))]
     found += [model.encode_text(texts[k : k + batch]) for k in range(0, len(texts), batch)]
     return Palette(torch.cat([f[0] for f in found]).cpu().clone(), torch.cat([f[1] for f in found]).cpu().clone())
 
@@ -173,7 +173,7 @@ def decode(model: "ExpCLIP", styles: Sequence[torch.Tensor], steps: int) -> tupl
     Both are on the model's device.
     """
     lengths = [len(style) for style in styles]
-    all_SD = torch.cat(list(styles)).to(model.matrix.device)
+    all_SD = torch.cat(list(styles)).to(model.device)
     with torch.no_grad():
         expressions = torch.split(model.decode_expression(all_SD)[1], lengths)
     return (

@@ -59,6 +59,11 @@ class ExpCLIP(nn.Module):
         self.matrix: torch.Tensor
         self.sided: torch.Tensor
 
+    @property
+    def device(self) -> torch.device:
+        """Where the model computes."""
+        return self.matrix.device
+
     def encode_text(self, texts: Sequence[str]) -> tuple[torch.Tensor, torch.Tensor]:
         """Return embedding (B, D) of unit length and strength (B,) in 0..1 for texts."""
         return self.encode_features(self.tower.encode(texts))

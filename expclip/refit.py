@@ -31,7 +31,7 @@ class Refit:
 def refit(model: ExpCLIP, sampler: Sampler, settings: Refit, seed: int) -> None:
     """Fit a new text head and the decoder in place; tower and expression encoder stay."""
     torch.manual_seed(seed)
-    device = model.matrix.device
+    device = model.device
     samples = collect(sampler, settings.drawn)
     features_NF = tower_features(model, [sample.text for sample in samples])
     units_NU = torch.from_numpy(np.stack([action_units.to_vector(sample.aus, model.rig) for sample in samples]))
@@ -67,7 +67,7 @@ def collect(sampler: Sampler, drawn: int) -> list[Sample]:
 def tower_features(model: ExpCLIP, texts: Sequence[str], *, batch: int = 64) -> torch.Tensor:
     """Return the tower's features (N, F) of texts, neighbours in length together."""
     order = sorted(range(len(texts)), key=lambda k: len(texts[k]))
-    features_NF = torch.zeros(len(texts), model.tower.features, device=model.matrix.device)
+    features_NF = torch.zeros(len(texts), model.tower.features, device=model.device)
     with torch.autocast(features_NF.device.type, dtype=torch.bfloat16):
         for k in range(0, len(texts), batch):
             rows = order[k : k + batch]

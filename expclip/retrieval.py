@@ -24,18 +24,21 @@ def evaluate(model: Any, records: Sequence[Record], *, kinds: Sequence[str] = KI
     """Return `KIND_METRIC` for each kind of text, over the records.
 
     au_f1: micro-F1 of base units (a side folded into its unit; present: intensity > 0; shown: decoded >= 0.05).
+    sides: share of the units that only one side of the face shows and that are decoded at all, whose stronger side is
+    the right one and at least twice the other.
     r2_units, r2_weights: 1 - squared error / variance around the mean expression of these records, all pooled.
     r1, r5, r10, rank: share of texts whose own expression is among the first k of 200, and its median rank; rank_all:
     the median rank among all records. Expressions are ranked by the cosine of embeddings: direction, not strength.
     """
     truth_NU = np.stack([record.vector() for record in records])
     weights_NC = np.stack([action_units.to_weights(record.aus) for record in records])
-    expressions_ND = model.encode_expression(torch.from_numpy(weights_NC).to(model.matrix.device))[0].cpu().numpy()
+    expressions_ND = model.encode_expression(torch.from_numpy(weights_NC).to(model.device))[0].cpu().numpy()
     found: dict[str, float] = {}
     for kind in kinds:
         vectors_ND = text_vectors(model, [record.texts[kind] for record in records])
         units_NU, decoded_NC = (out.cpu().numpy() for out in model.decode_expression(vectors_ND))
         scores: dict[str, float] = {"au_f1": unit_f1(truth_NU, units_NU)}
+        scores["sides"] = right_sides(truth_NU, units_NU)
         scores["r2_units"] = explained(truth_NU, units_NU)
         scores["r2_weights"] = explained(weights_NC, decoded_NC)
         scores |= ranks(vectors_ND.cpu().numpy(), expressions_ND)
@@ -54,6 +57,15 @@ def unit_f1(truth_NU: FloatArray, shown_NU: FloatArray) -> float:
     present, shown = (values.reshape(len(values), -1, 2).max(-1) for values in (truth_NU, shown_NU))
     hits = float(((present > 0) & (shown >= ACTIVE)).sum())
     return 2 * hits / max(1.0, float((present > 0).sum() + (shown >= ACTIVE).sum()))
+
+
+def right_sides(truth_NU: FloatArray, shown_NU: FloatArray) -> float:
+    """Return the share of one-sided units, of those shown, that are on the right side; 1 if there is none."""
+    truth_K2, shown_K2 = (values.reshape(-1, 2) for values in (truth_NU, shown_NU))
+    counted = ((truth_K2 > 0).sum(1) == 1) & (shown_K2.max(1) >= ACTIVE)
+    wanted = truth_K2[counted].argmax(1)
+    strong, weak = (shown_K2[counted, side] for side in (wanted, 1 - wanted))
+    return float((strong >= 2 * weak).mean()) if counted.any() else 1.0
 
 
 def explained(truth_NK: FloatArray, guess_NK: FloatArray) -> float:

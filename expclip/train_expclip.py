@@ -128,7 +128,7 @@ class _Trainer:
 
     def __init__(self, model: ExpCLIP, settings: Config, sampler: Sampler) -> None:
         self.model, self.settings, self.sampler = model, settings, sampler
-        self.device = model.matrix.device
+        self.device = model.device
         tower = [w for n, w in model.named_parameters() if w.requires_grad and n.startswith("tower.")]
         heads = [w for n, w in model.named_parameters() if w.requires_grad and not n.startswith("tower.")]
         groups = [{"params": heads, "lr": settings.head_rate}, {"params": tower, "lr": settings.tower_rate}]
@@ -215,7 +215,7 @@ class _Truth:
         from expclip.action_units import to_vector, vector_to_weights
 
         units_BU = np.stack([to_vector(sample.aus, model.rig) for sample in samples])
-        device = model.matrix.device
+        device = model.device
         self.units_BU = torch.from_numpy(units_BU).to(device)
         self.weights_BC = torch.from_numpy(vector_to_weights(units_BU, model.rig)).to(device)
         records = [sample.record for sample in samples]
@@ -251,4 +251,4 @@ def _with_gate(model: ExpCLIP, records: Sequence[tead.Record]) -> ExpCLIP:
     presence, confidence = retrieval.best_gate(model, records, choices)
     part = model.to_part()
     sizes: dict[str, Any] = {**part.config, "presence": presence, "confidence": confidence}
-    return ExpCLIP.from_part(checkpoint.Part(sizes, part.tensors)).to(model.matrix.device)
+    return ExpCLIP.from_part(checkpoint.Part(sizes, part.tensors)).to(model.device)

@@ -160,7 +160,7 @@ class Trainer:
         self, settings: Config, model: ExpCLIP, clips: Sequence[Clip], teacher: Mapping[str, Any] | None
     ) -> None:
         self.settings, self.expclip = settings, model.eval()
-        self.device = model.matrix.device
+        self.device = model.device
         self.random = np.random.default_rng(settings.seed)
         self.generator = self._initial().to(self.device)
         self.average = Generator(self.generator.config).requires_grad_(False).to(self.device)

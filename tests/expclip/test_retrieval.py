@@ -9,6 +9,8 @@ from expclip import action_units, retrieval, tead
 class Knowing:
     """Texts are looked up; a style vector is the unit vector itself."""
 
+    device = torch.device("cpu")
+
     def __init__(self, records: list[tead.Record]) -> None:
         self.known = {text: record.vector() for record in records for text in record.texts.values()}
         self.rows = {record.vector().tobytes(): record for record in records}
@@ -35,6 +37,7 @@ def test_a_model_that_knows_scores_full_marks() -> None:
         assert found[f"{kind}_au_f1"] == 1
         assert found[f"{kind}_r2_units"] == found[f"{kind}_r2_weights"] == 1
         assert found[f"{kind}_rank"] == 1
+        assert found[f"{kind}_sides"] == 1
 
 
 def test_ranks_count_what_is_closer_in_direction() -> None:
@@ -52,6 +55,13 @@ def test_f1_folds_sides_and_needs_intensity() -> None:
     truth = np.stack([action_units.to_vector(e) for e in ({"AU12L": 0.5, "AU4": 0.3}, {"AU1": 0.2})])
     shown = np.stack([action_units.to_vector(e) for e in ({"AU12R": 0.5, "AU4": 0.04}, {"AU1": 0.9, "AU2": 0.1})])
     assert np.isclose(retrieval.unit_f1(truth, shown), 2 * 2 / (3 + 3))
+
+
+def test_sides_are_right_if_clearly_on_the_side_that_was_asked() -> None:
+    asked = [{"AU12L": 0.5, "AU4": 0.3}, {"AU2R": 0.4}, {"AU10L": 0.4}, {"AU14R": 0.4}]
+    shown = [{"AU12L": 0.5, "AU4": 0.3}, {"AU2L": 0.4}, {"AU10": 0.4}, {"AU1": 0.4}]
+    truth, found = (np.stack([action_units.to_vector(aus) for aus in rows]) for rows in (asked, shown))
+    assert np.isclose(retrieval.right_sides(truth, found), 1 / 3)  # left, wrong, both; what is not shown has no side
 
 
 def test_explained_variance_of_the_mean_is_zero() -> None:
