@@ -150,20 +150,23 @@ class Sampler:
         random = np.random.default_rng([self.seed, number])
         chosen = random.choice(len(self.clips), size, p=self.chance)
         crops = [self._crop(self.clips[k], steps, random) for k in chosen]
-        columns = [torch.from_numpy(np.stack(column)) for column in zip(*[c[:5] for c in crops], strict=True)]
-        columns = [column.to(self.device) for column in columns]
-        teacher_BTF = torch.from_numpy(np.stack([c[5] for c in crops])) if self.teacher is not None else None
-        audio_BN = vary(columns[0], random, self.variation)
+        columns = [torch.from_numpy(np.stack(column)).to(self.device) for column in zip(*crops, strict=True)]
+        sound_BN, place_B2, weights_BTC, taught_BTC, closure_BT, phone_BT, *teacher = columns
+        audio_BN = vary(_at_speed(sound_BN, place_B2, steps * HOP), random, self.variation)
         emotions = tuple(self.clips[k].emotion_C for k in chosen)
-        teacher_BTF = None if teacher_BTF is None else teacher_BTF.to(self.device).float()
-        return Batch(audio_BN, columns[1], columns[2], columns[3], columns[4], emotions, teacher_BTF)
+        teacher_BTF = teacher[0].float() if teacher else None
+        return Batch(audio_BN, weights_BTC, taught_BTC, closure_BT, phone_BT, emotions, teacher_BTF)
 
     def _crop(self, clip: Clip, steps: int, random: np.random.Generator) -> tuple[Any, ...]:
+        """Return the sound under a crop, where in it the crop begins and its speed, and the labels of its steps."""
         speed = float(np.exp(random.uniform(-1, 1) * self.variation.speed))
         spare = len(clip) - steps * speed
         start = random.uniform(0, spare) if spare > 0 else random.uniform(spare, 0)
         place_T = start + np.arange(steps) * speed
-        place_N = start * HOP + np.arange(steps * HOP) * speed
+        origin = int(np.floor(start * HOP))
+        sound_N = np.zeros(int(steps * HOP * np.exp(self.variation.speed)) + 3, np.int16)
+        first, stop = max(origin, 0), min(origin + len(sound_N), len(clip.audio_N))
+        sound_N[first - origin : stop - origin] = clip.audio_N[first:stop]
         last = len(clip) - 1
         near_T = np.clip(np.rint(place_T).astype(int), 0, last)
         inside_T = (place_T >= 0) & (place_T <= last)
@@ -171,23 +174,23 @@ class Sampler:
         part_T1 = np.clip(place_T - low_T, 0, 1)[:, None].astype(np.float32)
         high_T = np.minimum(low_T + 1, last)
         return (
-            _resampled(clip.audio_N, place_N),
+            sound_N,
+            np.array([start * HOP - origin, speed], np.float32),
             clip.weights_TC[low_T] * (1 - part_T1) + clip.weights_TC[high_T] * part_T1,
             clip.taught_TC[near_T] & inside_T[:, None],
             np.where(inside_T, clip.closure_T[near_T], 0).astype(np.float32),
             np.where(inside_T, clip.phone_T[near_T], UNKNOWN),
-            self.teacher[clip.clip_id][near_T] if self.teacher is not None else None,
+            *([self.teacher[clip.clip_id][near_T]] if self.teacher is not None else []),
         )
 
 
-def _resampled(audio_N: npt.NDArray[np.int16], place_N: npt.NDArray[Any]) -> FloatArray:
-    """Return samples at fractional places, linearly interpolated; silence outside."""
-    low_N = np.floor(place_N).astype(np.int64)
-    part_N = (place_N - low_N).astype(np.float32)
-    padded = np.concatenate([np.zeros(1, np.int16), audio_N, np.zeros(2, np.int16)])
-    low_N = np.clip(low_N + 1, 0, len(padded) - 2)
-    mixed_N = padded[low_N] * (1 - part_N) + padded[low_N + 1] * part_N
-    return np.asarray(mixed_N / 32767, np.float32)
+def _at_speed(sound_BN: torch.Tensor, place_B2: torch.Tensor, length: int) -> torch.Tensor:
+    """Return `length` samples of each int16 sound from its (first place, speed), linearly interpolated, -1..1."""
+    place_BN = place_B2[:, :1] + torch.arange(length, device=sound_BN.device) * place_B2[:, 1:]
+    low_BN = place_BN.long()
+    part_BN = place_BN - low_BN
+    near_BN, next_BN = sound_BN.gather(1, low_BN), sound_BN.gather(1, low_BN + 1)
+    return (near_BN * (1 - part_BN) + next_BN * part_BN) / 32767
 
 
 def vary(audio_BN: torch.Tensor, random: np.random.Generator, how: Variation) -> torch.Tensor:

@@ -15,7 +15,6 @@ import torch
 from expclip import checkpoint, config, devices, losses, retrieval, tead
 from expclip.model import ExpCLIP, ExpCLIPConfig
 from expclip.prompts import Sample, Sampler
-from expclip.refit import Refit, refit
 
 _GROUP = 16
 """Texts that are padded together on a CPU, neighbours in length: mixed lengths would be half padding."""
@@ -45,7 +44,6 @@ class Config:
     start: str = ""  # checkpoint to start from, whose style space (the expression encoder) stays as it is
     model: ExpCLIPConfig = field(default_factory=ExpCLIPConfig)
     mix: Mix = field(default_factory=Mix)
-    refit: Refit = field(default_factory=Refit)
     steps: int = 1600
     head_rate: float = 1e-3  # highest learning rate of the heads
     tower_rate: float = 1e-3  # highest learning rate of the text tower's corrections
@@ -115,8 +113,6 @@ def fit(settings: Config, report: Report | None = None) -> Fitted:
         if late or waited > settings.patience:
             break
     model.load_state_dict(kept, strict=False)
-    if settings.refit.steps:
-        refit(model, trainer.sampler, settings.refit, settings.seed)
     model = _with_gate(model.eval(), parts["val"])
     metrics = {f"val_{k}": v for k, v in retrieval.evaluate(model, parts["val"]).items()} if parts["val"] else {}
     metrics |= retrieval.evaluate(model, parts["test"]) if parts["test"] else {}

@@ -11,7 +11,6 @@ import torch
 from expclip import checkpoint, losses, retrieval, tead, train_expclip
 from expclip.model import ExpCLIP, ExpCLIPConfig
 from expclip.prompts import Sampler
-from expclip.refit import Refit, refit
 from expclip.train_expclip import Config, Mix
 
 
@@ -36,7 +35,6 @@ def _tiny(folder: str, tower: str, **changes: Any) -> Config:
     sizes = ExpCLIPConfig(tower=tower, embedding=16, hidden=32, lora_rank=2, dropout=0.0)
     mix = Mix(tag=4, prompt=2, situation=0, description=2, grammar=1, mixture=1)
     settings: dict[str, Any] = {"tead": folder, "model": sizes, "mix": mix, "steps": 8, "every": 4}
-    settings["refit"] = Refit(steps=4, batch=16, drawn=6)
     settings |= changes
     return Config(**settings)
 
@@ -86,17 +84,6 @@ def test_training_from_a_checkpoint_keeps_the_style_space(tiny: Callable[..., Co
     weights_BC = torch.rand(3, 52)
     assert torch.allclose(first.encode_expression(weights_BC)[0], second.encode_expression(weights_BC)[0], atol=1e-2)
     assert not torch.allclose(first.text_head.direction.weight, second.text_head.direction.weight, atol=2e-3)
-
-
-def test_refit_replaces_the_text_head_and_keeps_tower_and_space(tiny: Callable[..., Config], folder: str) -> None:
-    model = train_expclip.fit(tiny(steps=2)).model
-    before = {name: weight.clone() for name, weight in model.trained().items()}
-    sampler = Sampler(tead.load(folder), 0)
-    first = _text_loss(model, sampler)
-    refit(model, sampler, Refit(steps=40, batch=32, rate=1e-2, dropout=0.0, drawn=12), 0)
-    changed = {n.partition(".")[0] for n, weight in model.trained().items() if not torch.equal(weight, before[n])}
-    assert changed == {"text_head", "decoder"}
-    assert _text_loss(model, sampler) < first
 
 
 def _text_loss(model: ExpCLIP, sampler: Sampler) -> float:
