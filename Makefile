@@ -29,17 +29,20 @@ check: lint types test
 bench: install-dev  ## ratios and real-time factors on this machine
 	$(BIN)/python -m ray_jobs.bench
 
-# The checkpoint that ships. GRID and FACEGOOD name the corpora's folders; without them speech made by us is all there is.
+# The checkpoint that ships. GRID and FACEGOOD name the corpora's folders, WHISPER a Whisper encoder's safetensors to
+# distil from; without them speech made by us is all there is, and no teacher.
 RUNS ?= runs
 GRID ?=
 FACEGOOD ?=
-TRAIN := $(BIN)/expclip train-generator --recipe infra/recipes/default.toml --set expclip=$(RUNS)/expclip
+WHISPER ?=
+RECIPE := --recipe infra/recipes/default.toml
 train-default: install-dev  ## retrain the checkpoint that ships into runs/base
-	$(BIN)/expclip synthesize -o $(RUNS)/synth --recipe infra/recipes/default.toml
+	$(BIN)/expclip synthesize -o $(RUNS)/synth $(RECIPE)
 	$(if $(GRID),$(BIN)/expclip ingest grid $(GRID) -o $(RUNS)/grid)
 	$(if $(FACEGOOD),$(BIN)/expclip ingest facegood $(FACEGOOD) -o $(RUNS)/facegood)
-	$(BIN)/expclip train-expclip --recipe infra/recipes/default.toml -o $(RUNS)/expclip
-	$(TRAIN) --set corpora.synth=$(RUNS)/synth --set shares.synth=1.5 \
+	$(BIN)/expclip train-expclip $(RECIPE) -o $(RUNS)/expclip
+	$(BIN)/expclip train-generator $(RECIPE) --set expclip=$(RUNS)/expclip $(if $(WHISPER),--set whisper=$(WHISPER)) \
+	  --set corpora.synth=$(RUNS)/synth --set shares.synth=1.5 \
 	  $(if $(GRID),--set corpora.grid=$(RUNS)/grid) \
 	  $(if $(FACEGOOD),--set corpora.facegood=$(RUNS)/facegood --set shares.facegood=0.12) -o $(RUNS)/base
 
