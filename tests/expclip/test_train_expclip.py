@@ -8,9 +8,8 @@ from typing import Any
 import pytest
 import torch
 
-from expclip import checkpoint, losses, retrieval, tead, train_expclip
+from expclip import checkpoint, retrieval, tead, train_expclip
 from expclip.model import ExpCLIP, ExpCLIPConfig
-from expclip.prompts import Sampler
 from expclip.train_expclip import Config, Mix
 
 
@@ -84,11 +83,3 @@ def test_training_from_a_checkpoint_keeps_the_style_space(tiny: Callable[..., Co
     weights_BC = torch.rand(3, 52)
     assert torch.allclose(first.encode_expression(weights_BC)[0], second.encode_expression(weights_BC)[0], atol=1e-2)
     assert not torch.allclose(first.text_head.direction.weight, second.text_head.direction.weight, atol=2e-3)
-
-
-def _text_loss(model: ExpCLIP, sampler: Sampler) -> float:
-    records = sampler.records[:20]
-    units = torch.stack([torch.from_numpy(record.vector()) for record in records])
-    with torch.no_grad():
-        embedding_BD, strength_B = model.encode_text([record.texts["tag"] for record in records])
-        return float(losses.reconstruction(*model.decode_direction(embedding_BD), strength_B, units))
