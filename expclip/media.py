@@ -1,12 +1,15 @@
-"""Sound in and out: any file that ffmpeg reads -> mono float samples, and samples -> files.
+"""Sound in and out: any file that ffmpeg reads -> mono float samples, and samples -> files; pauses and scenes.
 
 ffmpeg's own message goes into the error. The program comes from the system, else from `imageio-ffmpeg`.
 Files that libsndfile reads itself (wav, flac, ogg, mp3) do not start a process.
 """
 
+import math
 import os
+import re
 import shutil
 import subprocess
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -50,48 +53,131 @@ def read_audio(path: str, *, start: float = 0.0, end: float | None = None, rate:
     with storage.local_copy(path) as name:
         if os.path.getsize(name) == 0:
             raise BadRequestError(f"{path}: the file is empty")
-        audio_N = _decode(name, path, rate)
+        window = _Window.around(start, end)
+        audio_N = _decode(name, path, rate, window)
+        if not len(audio_N) and window.first:  # behind the end: only the whole sound tells where that is
+            window = _Window()
+            audio_N = _decode(name, path, rate, window)
     if not len(audio_N):
         raise BadRequestError(f"{path}: no sound in the file")
-    return _cut(audio_N, path, start, end, rate)
+    return _cut(audio_N, path, start, end, rate, window)
 
 
-def _cut(audio_N: FloatArray, path: str, start: float, end: float | None, rate: int) -> FloatArray:
-    length = len(audio_N) / rate
+@dataclass(frozen=True)
+class _Window:
+    """The whole seconds of a file that are decoded for a cut, so that a clip of a long recording costs little.
+
+    A second more on both sides keeps the filter of `resample_audio` from feeling the edge, and whole seconds keep
+    its samples where they are in the whole sound.
+    """
+
+    first: int = 0
+    seconds: float = MAX_SECONDS
+
+    @classmethod
+    def around(cls, start: float, end: float | None) -> "_Window":
+        first = max(0, math.floor(start) - 1)
+        return cls(first, MAX_SECONDS if end is None else min(math.ceil(end) + 1 - first, MAX_SECONDS))
+
+
+def _cut(audio_N: FloatArray, path: str, start: float, end: float | None, rate: int, window: _Window) -> FloatArray:
+    length = window.first + len(audio_N) / rate
     if start >= length:
         raise BadRequestError(f"{path}: start {start:g} s lies behind its end ({length:.3f} s)")
     if end is not None and end > length + 0.1:
         raise BadRequestError(f"{path}: end {end:g} s lies behind its end ({length:.3f} s)")
-    return audio_N[round(start * rate) : None if end is None else round(end * rate)]
+    before = window.first * rate
+    return audio_N[round(start * rate) - before : None if end is None else round(end * rate) - before]
 
 
-def _decode(name: str, path: str, rate: int) -> FloatArray:
+def _decode(name: str, path: str, rate: int, window: _Window) -> FloatArray:
     import soundfile
 
     try:
         with soundfile.SoundFile(name) as file:
-            if file.frames / file.samplerate > MAX_SECONDS:
-                raise BadRequestError(f"{path}: longer than {MAX_SECONDS:g} s")
-            samples = file.read(dtype="float32", always_2d=True).mean(1)
             source_rate = file.samplerate
+            first, wanted = window.first * source_rate, round(window.seconds * source_rate)
+            if file.frames - first > wanted and window.seconds >= MAX_SECONDS:
+                raise BadRequestError(f"{path}: longer than {MAX_SECONDS:g} s")
+            if first >= file.frames:
+                return np.zeros(0, np.float32)
+            file.seek(first)
+            samples = file.read(wanted, dtype="float32", always_2d=True).mean(1)
     except soundfile.LibsndfileError:
-        return _decode_ffmpeg(name, path, rate)
+        return _decode_ffmpeg(name, path, rate, window)
     if not np.isfinite(samples).all():
         raise BadRequestError(f"{path}: the sound holds NaN or infinity")
     return resample_audio(samples, source_rate, rate)
 
 
-def _decode_ffmpeg(name: str, path: str, rate: int) -> FloatArray:
+def _decode_ffmpeg(name: str, path: str, rate: int, window: _Window) -> FloatArray:
+    # A seek may land behind its target; then `first_pts` fills what is missing, so that samples stay on the clock.
+    sought = bool(window.first)
     command = [
-        *(ffmpeg(), "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe", "-i", f"file:{name}"),
-        *("-map", "0:a:0", "-ac", "1", "-ar", str(rate), "-t", str(MAX_SECONDS), "-f", "f32le", "-"),
+        *(ffmpeg(), "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe"),
+        *(("-ss", str(window.first)) if sought else ()),
+        *("-i", f"file:{name}", "-map", "0:a:0", "-ac", "1", "-ar", str(rate)),
+        *(("-af", "aresample=async=1:first_pts=0") if sought else ()),
+        *("-t", str(window.seconds), "-f", "f32le", "-"),
     ]
     done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode or not done.stdout:
-        lines = done.stderr.decode(errors="replace").strip().replace(name, path).splitlines()
-        reason = lines[-1] if lines else "no samples"
-        raise BadRequestError(f"{path}: cannot be read as sound: {reason}")
+    if done.returncode or not (done.stdout or window.first):
+        raise BadRequestError(f"{path}: cannot be read as sound: {_last_line(done.stderr, name, path)}")
     return np.frombuffer(bytearray(done.stdout), np.float32)  # a bytearray, so that the samples can be written to
+
+
+def _last_line(stderr: bytes, name: str, path: str) -> str:
+    """Return ffmpeg's own last word, with the path that the caller knows."""
+    lines = stderr.decode(errors="replace").strip().replace(name, path).splitlines()
+    return lines[-1] if lines else "no samples"
+
+
+@dataclass(frozen=True)
+class Scan:
+    """What ffmpeg's detectors heard and saw in a recording; times in seconds."""
+
+    seconds: float
+    silences: tuple[tuple[float, float], ...]
+    scenes: tuple[float, ...]
+    picture: bool
+
+
+def scan(path: str, *, level: float, pause: float, scene: float) -> Scan:
+    """Return the silences of at least `pause` seconds below `level` dB, and where the picture changes.
+
+    `scene` is how much a picture must differ from the one before, 0..1. A file without a picture has no scenes.
+    Raises BadRequestError, naming the file, if it is missing or holds no sound that can be decoded.
+    """
+    if not storage.exists(path):
+        raise BadRequestError(f"no such file: {path}")
+    with storage.local_copy(path) as name:
+        start = [ffmpeg(), "-hide_banner", "-nostats", "-nostdin", "-protocol_whitelist", "file,pipe"]
+        about = subprocess.run([*start, "-i", f"file:{name}"], capture_output=True, check=False).stderr
+        streams = re.findall(r"Stream #0:\d+.*?: (Video|Audio):(.*)", about.decode(errors="replace"))
+        picture = any(kind == "Video" and "attached pic" not in rest for kind, rest in streams)
+        graph = f"[0:a:0]silencedetect=n={level:g}dB:d={pause:g}[a]"
+        first = "eq(n,0)"  # an output without a single frame would be an error
+        graph += f";[0:V:0]scale=160:-2,select='gt(scene,{scene:g})+{first}',showinfo[v]" if picture else ""
+        outputs = ["-map", "[a]", "-f", "null", "-", *(("-map", "[v]", "-f", "null", "-") if picture else ())]
+        command = [*start, "-i", f"file:{name}", "-filter_complex", graph, *outputs]
+        done = subprocess.run(command, capture_output=True, check=False)
+    text = done.stderr.decode(errors="replace")
+    if done.returncode or not any(kind == "Audio" for kind, _ in streams):
+        silent = streams and not any(kind == "Audio" for kind, _ in streams)
+        what = "no sound in the file" if silent else _last_line(done.stderr, name, path)
+        raise BadRequestError(f"{path}: cannot be cut: {what}")
+    return _scanned(text, picture)
+
+
+def _scanned(text: str, picture: bool) -> Scan:
+    """Read ffmpeg's log."""
+    clock = re.findall(r"time=(\d+):(\d+):([\d.]+)", text)
+    seconds = float(clock[-1][0]) * 3600 + float(clock[-1][1]) * 60 + float(clock[-1][2]) if clock else 0.0
+    starts = [max(0.0, float(t)) for t in re.findall(r"silence_start: (-?[\d.e-]+)", text)]
+    ends = [float(t) for t in re.findall(r"silence_end: (-?[\d.e-]+)", text)]
+    silences = zip(starts, [*ends, *[seconds] * (len(starts) - len(ends))], strict=True)
+    scenes = [float(t) for t in re.findall(r"Parsed_showinfo.*?pts_time:\s*(-?[\d.e-]+)", text)][1:]
+    return Scan(seconds, tuple(silences), tuple(t for t in scenes if 0 < t < seconds), picture)
 
 
 def resample_audio(audio_N: FloatArray, rate: int, new_rate: int) -> FloatArray:
