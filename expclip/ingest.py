@@ -77,11 +77,18 @@ def _rest(measured: Sequence[Measured]) -> Calibration:
 
 
 def peers(sources: Iterable[Source]) -> dict[str, list[Source]]:
-    """Return for each speaker the sources in which the rest is looked for."""
+    """Return for each speaker the sources in which the rest is looked for: some of those that bring weights."""
     by_speaker: dict[str, list[Source]] = {}
     for source in sources:
-        by_speaker.setdefault(source.clip["speaker"], []).append(source)
+        if measures(source):
+            by_speaker.setdefault(source.clip["speaker"], []).append(source)
     return {speaker: rows.spread(found, PEERS) for speaker, found in by_speaker.items()}
+
+
+def measures(source: Source) -> tuple[str, ...]:
+    """Return the files that a source's weights come from; none if it brings no weights."""
+    wanted = ("weights",) if "weights" in source.files else ("motion", "matrix") if "matrix" in source.files else ()
+    return tuple(source.files[role] for role in wanted)
 
 
 def split_parts(source: Source, cuts: Row) -> Iterator[Source]:
@@ -143,7 +150,7 @@ def _noted(found: Iterable[Row]) -> Iterator[Row]:
     """Yield rows of EXPRESSIONS, copies of earlier faces noted as such."""
     seen: dict[str, str] = {}
     for row in found:
-        if "error" not in row and row["weights"] is not None:
+        if "error" not in row and row["mask"]:
             digest = rows.digest(row["weights"])
             first = seen.setdefault(digest, row["id"])
             if first != row["id"]:

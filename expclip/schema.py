@@ -63,8 +63,11 @@ EXPRESSIONS = _schema(
         "corpus": (pa.string(), "importer that made the row"),
         "source": (pa.string(), "path of the picture or file it was measured in, or empty"),
         "split": (pa.string(), "train, val or test"),
-        "weights": (pa.list_(pa.float32(), len(load_rig())), "held expression, 0..1; null where only texts are known"),
-        "mask": (pa.list_(pa.string()), "channels that were measured; the others are not known"),
+        "weights": (
+            pa.list_(pa.float32(), len(load_rig())),
+            "held expression, 0..1; meaningless where `mask` is empty",
+        ),
+        "mask": (pa.list_(pa.string()), "channels that were measured; empty: none, only texts are known"),
         "action_units": (pa.string(), "JSON of the same expression, {AU: intensity}, or empty"),
         "texts": (pa.map_(pa.string(), pa.string()), "the corpus's name of a kind of text to the text"),
         "emotion": (pa.string(), "label of the corpus, or the strongest of `emotions`, or empty"),

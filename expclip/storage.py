@@ -102,6 +102,11 @@ def fingerprints(paths: Iterable[str]) -> dict[str, str]:
     return found
 
 
+def stamp(path: str) -> str:
+    """Return a text that changes when a local file is replaced, to cache what was read of it; of a remote one ''."""
+    return "" if is_remote(path) else fingerprints([path]).get(path, "")
+
+
 def _etags(folder: str) -> dict[str, str]:
     s3 = _s3()
     s3.invalidate_cache()

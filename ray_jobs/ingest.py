@@ -96,12 +96,22 @@ def _cut(
         resources=resources,
         report=progress.Progress("recordings"),
     )
-    if summary.failed == len(sources):
-        return [], summary.failures
-    cuts = {row["clip_id"]: row for row in corpora.table(table).to_pylist()}
-    known = [source for source in sources if source.clip["clip_id"] in cuts]
+    failed = {failure.clip_id for failure in summary.failures}
+    known = [source for source in sources if source.clip["clip_id"] not in failed]
+    cuts = {row["clip_id"]: row for row in corpora.table(table).to_pylist()} if known else {}
     parts = [part for source in known for part in ingest.split_parts(source, cuts[source.clip["clip_id"]])]
+    _forget(output, {source.clip["clip_id"] for source in sources}, {part.clip["clip_id"] for part in parts})
     return parts, summary.failures
+
+
+def _forget(output: str, recordings: set[str], parts: set[str]) -> None:
+    """Remove clips of these recordings that were cut otherwise before."""
+    from ray_jobs import shards
+
+    table = storage.join(output, "clips")
+    stale = {name for name in shards.done(table) if name.rpartition("_")[0] in recordings and name not in parts}
+    for folder in (table, storage.join(output, "tracks")) if stale else ():
+        shards.compact(folder, dict.fromkeys(stale))
 
 
 def _tasks(sources: Sequence[Source], peers: "dict[str, list[Source]]") -> "list[Task]":
@@ -112,14 +122,14 @@ def _tasks(sources: Sequence[Source], peers: "dict[str, list[Source]]") -> "list
     paths = {path for source in sources for path in _paths(source)}
     prints = storage.fingerprints(paths)
     rests = {
-        speaker: shards.digest(*(prints.get(path, "") for peer in found for path in _paths(peer)))
+        speaker: shards.digest(*(prints.get(path, "") for peer in found for path in ingest.measures(peer)))
         for speaker, found in peers.items()
     }
     tasks = []
     for source in sources:
         row = ingest.to_json(source)
         files = [prints.get(path, "") for path in _paths(source)]
-        rest = rests.get(source.clip["speaker"], "") if "weights" in source.files or "motion" in source.files else ""
+        rest = rests.get(source.clip["speaker"], "") if ingest.measures(source) else ""
         request = shards.digest(json.dumps(row, sort_keys=True), *files, rest)
         tasks.append(pipeline.Task(source.clip["clip_id"], request, row))
     return tasks

@@ -5,11 +5,11 @@ Read are `emo3d_data.parquet` (sample_id, prompt_type, text_1..3, eight emotions
 sample. Every drawn face is an expression; there is no sound.
 """
 
+import codecs
 import csv
 import sys
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from io import TextIOWrapper
 from typing import Any
 
 import numpy as np
@@ -65,7 +65,7 @@ def _splits(tree: Tree) -> dict[str, str]:
         path = tree.first(f"data/{split}_data.csv", f"{split}_data.csv")
         if path:
             with storage.open_read(path) as file:
-                for row in csv.DictReader(TextIOWrapper(file, "utf-8", newline="")):
+                for row in csv.DictReader(codecs.iterdecode(file, "utf-8")):
                     found[f"{row.get('prompt_type')}_{row.get('sample_id')}"] = split
     return found
 

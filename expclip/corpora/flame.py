@@ -15,9 +15,13 @@ from expclip.rig import FloatArray, load_rig
 LEFT_OUT = "motion: FLAME, not ARKit weights, left out; --set options.matrix=FILE.npz brings it in"
 
 
-@lru_cache(2)
 def matrix(path: str) -> tuple[FloatArray, tuple[str, ...]]:
     """Return the matrix (E + 3, N) and its channels; raises BadRequestError for a file that holds none."""
+    return _matrix(path, storage.stamp(path))
+
+
+@lru_cache(2)
+def _matrix(path: str, stamp: str) -> tuple[FloatArray, tuple[str, ...]]:
     if not storage.exists(path):
         raise BadRequestError(f"no such file: {path}")
     try:

@@ -7,7 +7,6 @@ speaker's folder; weights come from a `mediapipe_blendshapes.npz` in that folder
 
 import json
 import re
-import tarfile
 from collections.abc import Iterable, Iterator, Mapping
 from functools import lru_cache
 from typing import Any
@@ -15,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from expclip import storage
-from expclip.corpora import Calibration, Found, Measured, Options, Source, rows
+from expclip.corpora import Calibration, Found, Measured, Options, Source, packed, rows
 from expclip.corpora.tree import Tree, stem, suffix
 from expclip.errors import BadRequestError
 from expclip.rig import FloatArray, load_rig
@@ -120,26 +119,12 @@ def read(source: Source, audio_folder: str) -> Found:
         clip["text"] = _align_words(storage.read_text(source.files["words"]))
     if "tar" in source.files:
         clip["audio"] = storage.join(audio_folder, f"{clip['clip_id']}.ogg")
-        storage.write_bytes(clip["audio"], _member(source.files["tar"], source.key))
+        storage.write_bytes(clip["audio"], packed.read(source.files["tar"], source.key))
     return Found(clip, _measured(source.files["weights"], source.key) if "weights" in source.files else None)
 
 
 @lru_cache(2)
-def _archive(tar: str) -> tuple[tarfile.TarFile, Mapping[str, tarfile.TarInfo]]:
-    archive = tarfile.open(fileobj=storage.open_read(tar))  # noqa: SIM115 - stays open for the worker's next clips
-    return archive, {stem(member.name): member for member in archive}
-
-
-def _member(tar: str, key: str) -> bytes:
-    archive, members = _archive(tar)
-    content = archive.extractfile(members[key]) if key in members else None
-    if content is None:
-        raise BadRequestError(f"{tar} holds no {key}.ogg")
-    return content.read()
-
-
-@lru_cache(2)
-def _table(npz: str) -> tuple[FloatArray, Any, Mapping[str, slice], float, tuple[str, ...], Calibration]:
+def _table(npz: str, stamp: str) -> tuple[FloatArray, Any, Mapping[str, slice], float, tuple[str, ...], Calibration]:
     """Return a speaker's frames, where a face was seen, the frames of each clip, the rate and the calibration."""
     with storage.open_read(npz) as file, np.load(file) as table:
         names, ptr = table["names"].tolist(), table["ptr"].tolist()
@@ -151,7 +136,7 @@ def _table(npz: str) -> tuple[FloatArray, Any, Mapping[str, slice], float, tuple
 
 
 def _measured(npz: str, key: str) -> Measured | None:
-    weights_TC, seen_T, places, fps, channels, calibration = _table(npz)
+    weights_TC, seen_T, places, fps, channels, calibration = _table(npz, storage.stamp(npz))
     if key not in places:
         return None
     part = places[key]

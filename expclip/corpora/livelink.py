@@ -7,7 +7,6 @@ folder below the root is the speaker, unless a `speakers.json` (take -> speaker)
 
 import re
 from collections.abc import Iterator
-from functools import lru_cache
 
 import numpy as np
 
@@ -60,7 +59,6 @@ def _is_take(tree: Tree, file: str, take: str) -> bool:
     return bool(_beside(tree, take, SOUNDS + VIDEOS)) or _starts(tree.path(file))
 
 
-@lru_cache(1 << 16)
 def _starts(path: str) -> bool:
     with storage.open_read(path) as file:
         return file.read(len(_HEADER) + 3).removeprefix(b"\xef\xbb\xbf").lower().startswith(_HEADER)

@@ -7,13 +7,11 @@ weights, and is left out; the texts become rows of EXPRESSIONS without weights.
 
 import json
 import re
-import zipfile
 from collections.abc import Iterator
-from functools import lru_cache
 from typing import Any
 
 from expclip import storage
-from expclip.corpora import Found, Options, Row, Source, rows
+from expclip.corpora import Found, Options, Row, Source, packed, rows
 from expclip.corpora.tree import Tree, stem
 from expclip.errors import BadRequestError
 
@@ -65,19 +63,11 @@ def _texts(tree: Tree) -> dict[str, dict[str, str]]:
 
 def _sounds(tree: Tree) -> Iterator[tuple[str, dict[str, str]]]:
     for file, _ in tree.match(r"(?:.*/)?audio\.zip"):
-        for member in _archive(tree.path(file)).namelist():
+        for member in packed.names(tree.path(file)):
             if member.lower().endswith(".wav"):
                 yield stem(member), {"zip": tree.path(file)}
     for file, _ in tree.match(r"(?:.*/)?audio/[^/]+\.wav"):
         yield stem(file), {"sound": tree.path(file)}
-
-
-@lru_cache(2)
-def _archive(path: str) -> zipfile.ZipFile:
-    try:
-        return zipfile.ZipFile(storage.open_read(path))
-    except zipfile.BadZipFile as error:
-        raise BadRequestError(f"{path}: {error}") from None
 
 
 def _splits(tree: Tree, names: set[str]) -> dict[str, str]:
@@ -112,19 +102,10 @@ def read(source: Source, audio_folder: str) -> Found:
     clip = dict(source.clip)
     if "zip" in source.files:
         clip["audio"] = storage.join(audio_folder, f"{clip['clip_id']}.wav")
-        storage.write_bytes(clip["audio"], _member(source.files["zip"], source.key))
+        storage.write_bytes(clip["audio"], packed.read(source.files["zip"], source.key))
     if "prompt" in source.files:
         clip["prompt"] = _text(source.files["prompt"])
     return Found(clip, None, ("motion: FLAME, not ARKit weights, left out",))
-
-
-def _member(path: str, name: str) -> bytes:
-    archive = _archive(path)
-    members = {stem(member): member for member in archive.namelist() if member.lower().endswith(".wav")}
-    try:
-        return archive.read(members[name])
-    except (zipfile.BadZipFile, EOFError, OSError) as error:
-        raise BadRequestError(f"{path}: {members[name]} is broken ({error})") from None
 
 
 def _text(path: str) -> str:
@@ -132,7 +113,7 @@ def _text(path: str) -> str:
 
 
 def expressions(tree: Tree) -> Iterator[Row]:
-    """Yield the texts of every motion; the weights are null."""
+    """Yield the texts of every motion, without weights."""
     texts = _texts(tree)
     split = _splits(tree, set(texts))
     for name, kinds in sorted(texts.items()):

@@ -57,16 +57,16 @@ def clips(tree: Tree, options: Options) -> Iterator[Source]:
 
 
 @lru_cache(1)
-def _sounds(path: str) -> Any:
+def _sounds(path: str, stamp: str) -> Any:
     return pickles.load(path)
 
 
 def read(source: Source, audio_folder: str) -> Found:
     """Take a sentence's sound out of the pickle; its motion is only measured in length."""
-    speaker, sentence = source.options["speaker"], source.key
-    entry = _sounds(source.files["sounds"]).get(speaker, {}).get(sentence)
+    speaker, sentence, path = source.options["speaker"], source.key, source.files["sounds"]
+    entry = _sounds(path, storage.stamp(path)).get(speaker, {}).get(sentence)
     if entry is None:
-        raise BadRequestError(f"{source.files['sounds']} holds no {sentence} of {speaker}")
+        raise BadRequestError(f"{path} holds no {sentence} of {speaker}")
     samples_N, rate = np.asarray(entry["audio"]), int(entry["sample_rate"])
     audio_N = samples_N / 32768 if samples_N.dtype.kind == "i" else samples_N
     clip = dict(source.clip) | {"audio": storage.join(audio_folder, f"{source.clip['clip_id']}.flac")}
