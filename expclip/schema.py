@@ -65,9 +65,9 @@ EXPRESSIONS = _schema(
         "split": (pa.string(), "train, val or test"),
         "weights": (
             pa.list_(pa.float32(), len(load_rig())),
-            "held expression, 0..1; meaningless where `mask` is empty",
+            "held expression, 0..1; NaN where only texts are known",
         ),
-        "mask": (pa.list_(pa.string()), "channels that were measured; empty: none, only texts are known"),
+        "mask": (pa.list_(pa.string()), "channels that were measured; the others are not known"),
         "action_units": (pa.string(), "JSON of the same expression, {AU: intensity}, or empty"),
         "texts": (pa.map_(pa.string(), pa.string()), "the corpus's name of a kind of text to the text"),
         "emotion": (pa.string(), "label of the corpus, or the strongest of `emotions`, or empty"),

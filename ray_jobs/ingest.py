@@ -8,6 +8,7 @@ with a text get their phones by forced alignment. Running it again does only wha
 
 import json
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from ray_jobs.pipeline import Row, Summary, Task
 
 _SUMMARY = "ingest.json"
+_REPORT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -61,7 +63,7 @@ def _clips(importer: corpora.Importer, sources: Sequence[Source], output: str, r
     """Write `clips` and `tracks`; recordings that come uncut are cut first, into `cuts`."""
     from expclip import ingest
     from expclip.schema import CLIPS, TRACKS
-    from ray_jobs import pipeline, progress
+    from ray_jobs import pipeline
 
     bad: list[pipeline.Failure] = []
     if importer.parts is not None:
@@ -75,7 +77,7 @@ def _clips(importer: corpora.Importer, sources: Sequence[Source], output: str, r
         also={"tracks": TRACKS},
         resources=resources,
         bad=bad,
-        report=progress.Progress("clips"),
+        report=_Progress("clips"),
     )
 
 
@@ -85,7 +87,7 @@ def _cut(
     """Return the clips of uncut recordings, and those recordings that cannot be cut."""
     from expclip import ingest
     from expclip.schema import CUTS
-    from ray_jobs import pipeline, progress
+    from ray_jobs import pipeline
 
     table = storage.join(output, "cuts")
     summary = pipeline.map_table(
@@ -94,7 +96,7 @@ def _cut(
         table=table,
         schema=CUTS,
         resources=resources,
-        report=progress.Progress("recordings"),
+        report=_Progress("recordings"),
     )
     failed = {failure.clip_id for failure in summary.failures}
     known = [source for source in sources if source.clip["clip_id"] not in failed]
@@ -190,6 +192,19 @@ def _report(
         print(f"  {failure.clip_id}: {failure.error}")
     print(f"ingest: {', '.join(f'{n} {name}' for name, n in counts.items())} in {config.output}", flush=True)
     return counts
+
+
+class _Progress:
+    """Prints a line now and then."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._printed = what, time.monotonic()
+
+    def __call__(self, summary: "Summary") -> None:
+        now, left = time.monotonic(), summary.total - summary.there - summary.done - summary.failed
+        if now - self._printed >= _REPORT_SECONDS or not left:
+            self._printed = now
+            print(f"  {summary.total - left}/{summary.total} {self._what}   {summary.failed} failed", flush=True)
 
 
 class IngestStep:

@@ -42,13 +42,13 @@ def clip_row(clip_id: str, **values: Any) -> Row:
 def expression_row(identity: str, **values: Any) -> Row:
     """Return an EXPRESSIONS row; what is not given is empty, and action units are read from weights (C,).
 
-    Without weights they are 0 and `mask` is empty: Parquet keeps no nulls in lists of fixed size.
+    Without weights they are NaN and `mask` is empty: Parquet cannot give back a missing list of fixed size.
     """
     for name in values:
         if name not in EXPRESSIONS.names:
             raise unknown("column of EXPRESSIONS", name, EXPRESSIONS.names)
     row: Row = dict.fromkeys(EXPRESSIONS.names, "") | {"mask": [], "texts": {}, "emotions": {}}
-    row |= {"weights": load_rig().zeros(), "id": identity} | values
+    row |= {"weights": np.full(len(load_rig()), np.nan, np.float32), "id": identity} | values
     if row["mask"]:
         row["action_units"] = row["action_units"] or json.dumps(action_units.from_weights(row["weights"]))
     return row | {name: list(row[name].items()) for name in ("texts", "emotions")}

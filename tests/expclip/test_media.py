@@ -122,7 +122,7 @@ def test_a_cut_of_a_long_file_is_just_that_part_of_the_whole(tmp_path: Path, nam
     path = encode(tmp_path / "sweep.wav", name, *video)
     whole, part = media.read_audio(path), media.read_audio(path, start=5.313, end=8.02)
     np.testing.assert_allclose(part, whole[round(5.313 * 16_000) : round(8.02 * 16_000)], atol=2e-3)
-    with pytest.raises(BadRequestError, match=r"start 25 s lies behind its end \(1[12]\."):
+    with pytest.raises(BadRequestError, match=r"start 25 s lies behind its end"):
         media.read_audio(path, start=25)
     with pytest.raises(BadRequestError, match=r"end 30 s lies behind its end \(1[12]\."):
         media.read_audio(path, start=5, end=30)

@@ -56,6 +56,7 @@ def test_texts_become_expressions_without_weights(root: Path, expressions: Calla
     assert set(found) == {f"mmhead_{name}" for name in (*NAMES, "EMPTY_0")}
     row = found[f"mmhead_{NAMES[2]}"]
     assert row["mask"] == []
+    assert np.isnan(row["weights"]).all()
     assert row["action_units"] == ""
     assert dict(row["texts"]) == {kind: f"{kind} of {NAMES[2]}" for kind in mmhead.KINDS}
     assert "empty" in found["mmhead_EMPTY_0"]["error"]
