@@ -7,7 +7,7 @@ shards. `tally` and `copies` say what the checks found over a whole table. No Ra
 import json
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -101,7 +101,7 @@ def split_parts(source: Source, cuts: Row) -> Iterator[Source]:
 
 def to_json(source: Source) -> Row:
     """Return a source as JSON values, fit for `Source(**row)`; NaN, which JSON lacks, stays as Python writes it."""
-    return asdict(source)
+    return {"clip": source.clip, "files": source.files, "key": source.key, "options": source.options}
 
 
 def write_expressions(importer: corpora.Importer, tree: Tree, output: str, name: str) -> tuple[int, int]:

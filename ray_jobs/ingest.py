@@ -43,7 +43,7 @@ def run(config: Config) -> dict[str, Any]:
     root, output = _absolute(config.root), _absolute(config.output)
     matrix = _absolute(config.options.matrix) if config.options.matrix else ""
     options = Options(matrix, config.options.cut)
-    tree = corpora.tree(importer, root, options)
+    tree = corpora.tree(importer, root, options, output=output)
     sources = list(importer.clips(tree, options))
     storage.check_writable(output)
     storage.clear_partials(output)
@@ -179,13 +179,18 @@ def _report(
         table = corpora.table(storage.join(output, "clips"), ["clip_id", "notes", "audio_digest", "face_digest"])
         clips, copies = len(table), ingest.copies(table)
         tracks = len(table) - table["face_digest"].to_pylist().count("")
-        notes = ingest.tally(zip(table["clip_id"].to_pylist(), table["notes"].to_pylist(), strict=True))
+        tables = [table] if importer.parts is None else [table, corpora.table(storage.join(output, "cuts"))]
+        notes = ingest.tally(
+            (name, note)
+            for found in tables
+            for name, note in zip(found["clip_id"].to_pylist(), found["notes"].to_pylist(), strict=True)
+        )
     failed = (summary.failed if summary else 0) + broken
     counts = {"clips": clips, "tracks": tracks, "expressions": expressions, "failed": failed}
     about = {"corpus": importer.name, "root": config.root, "licence": importer.licence}
     _write_summary(output, about | {"counts": counts, "notes": notes, "copies": copies})
     for kind, found in notes.items():
-        print(f"  {kind}: {found['rows']} clips, such as {found['example']}")
+        print(f"  {kind}: {found['rows']} rows, such as {found['example']}")
     if copies:
         print(f"  copy: {len(copies)} groups of clips with the same sound or face, such as {', '.join(copies[0][:3])}")
     for failure in summary.failures[:10] if summary else ():

@@ -148,11 +148,14 @@ def load(corpus: str) -> Importer:
     )
 
 
-def tree(importer: Importer, root: str, options: Options) -> Tree:
-    """Return the files of a root that holds the corpus; raises BadRequestError, saying what was looked for, if not."""
+def tree(importer: Importer, root: str, options: Options, *, output: str = "") -> Tree:
+    """Return the files of a root that holds the corpus, without those in the folder `output`.
+
+    Raises BadRequestError, saying what was looked for, if it does not hold it.
+    """
     if not storage.is_folder(root):
         raise BadRequestError(f"no such folder: {root}")
-    files = Tree.of(root)
+    files = Tree.of(root).without(output) if output else Tree.of(root)
     if holds(importer, files, options):
         return files
     likely = [name for name in CORPORA if name != "folder" and _looks_like(name, files)]

@@ -30,6 +30,7 @@ Span = tuple[float, float]
 
 def clips(tree: Tree, options: Options) -> Iterator[Source]:
     """Yield the recordings, uncut; see `corpora`. A sound beside a video of the same name is the video's sound."""
+    _check(options.cut)
     suffixes = "|".join(s[1:] for s in VIDEOS + SOUNDS)
     named = speakers(tree)
     files = [file for file, _ in tree.match(rf".*\.({suffixes})") if not _is_sound_of_video(tree, file)]
@@ -48,6 +49,23 @@ def clips(tree: Tree, options: Options) -> Iterator[Source]:
         )
         text = tree.beside(file, (".txt",))
         yield Source(row, {"text": text} if text else {}, options=asdict(options.cut))
+
+
+def _check(cut: Cut) -> None:
+    """Raise BadRequestError for a cut that makes no sense."""
+    allowed = {
+        "pause": 0.05 <= cut.pause <= 60,
+        "level": -120 <= cut.level < 0,
+        "scene": 0 < cut.scene <= 1,
+        "longest": 1 <= cut.longest <= 3600,
+        "shortest": 0.1 <= cut.shortest <= cut.longest / 4,
+    }
+    for name, good in allowed.items():
+        if not good:
+            raise BadRequestError(
+                f"cut.{name} is {getattr(cut, name):g}; valid: pause 0.05..60, level -120..0, scene 0..1, "
+                "shortest 0.1..longest/4, longest 1..3600"
+            )
 
 
 def _is_sound_of_video(tree: Tree, file: str) -> bool:

@@ -20,6 +20,11 @@ class Tree:
         """Return the tree of a folder as it is now."""
         return cls(root.rstrip("/") or root, tuple(storage.walk(root)))
 
+    def without(self, folder: str) -> "Tree":
+        """Return the tree without what lies in a folder, given by its whole path: what a job writes is no corpus."""
+        inside = f"{folder.rstrip('/')}/"
+        return Tree(self.root, tuple(file for file in self.files if not self.path(file).startswith(inside)))
+
     @property
     def name(self) -> str:
         """Name of the folder itself."""

@@ -1,5 +1,7 @@
 """From sources to rows, without Ray: rests of speakers, cuts, shards of expressions, what the checks found."""
 
+import io
+import zipfile
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -8,9 +10,10 @@ from typing import Any
 import numpy as np
 import pyarrow as pa
 import pytest
+import soundfile
 
-from expclip import corpora, ingest, media
-from expclip.corpora import Found, Measured, Row, Source, rows
+from expclip import corpora, ingest, media, storage
+from expclip.corpora import Found, Measured, Options, Row, Source, rows
 from expclip.corpora.tree import Tree
 from expclip.errors import BadRequestError
 from expclip.rig import load_rig
@@ -82,6 +85,30 @@ def test_sources_survive_json() -> None:
 
     before = source("a", end=1.5)
     assert Source(**json.loads(json.dumps(ingest.to_json(before)))) == before
+
+
+def test_a_corpus_in_object_storage(s3_folder: str) -> None:
+    """Plain files and members of an archive are read there, and packed sound is written there."""
+    content, array, zipped = io.BytesIO(), io.BytesIO(), io.BytesIO()
+    soundfile.write(content, 0.1 * np.random.default_rng(0).standard_normal(32_000), 16_000, format="WAV")
+    np.save(array, np.full((60, 52), 0.25, np.float32))
+    with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("audio/CELEBVHQ_a_0.wav", content.getvalue())
+    for name, value in {
+        "etf/RD_Radio1_000.npy": array.getvalue(), "etf/RD_Radio1_000.wav": content.getvalue(),
+        "mm/audio.zip": zipped.getvalue(), "mm/text_annotations/emotion/CELEBVHQ_a_0.txt": b"glad",
+    }.items():  # fmt: skip
+        storage.write_bytes(f"{s3_folder}/root/{name}", value)
+    for corpus, root in (("3d-etf", "etf"), ("mmhead", "mm")):
+        importer, output = corpora.load(corpus), f"{s3_folder}/{corpus}"
+        tree = corpora.tree(importer, f"{s3_folder}/root/{root}", Options())
+        sources = list(importer.clips(tree, Options()))
+        clip, track, seconds = ingest.Ingester(corpus, output, ingest.peers(sources))(sources[0])
+        assert seconds == 2.0
+        assert (track is None) == (corpus == "mmhead")
+        assert storage.exists(storage.join(output, clip["audio"]))
+    assert clip["audio"] == "audio/mmhead_CELEBVHQ_a_0.wav"
+    assert clip["prompt"] == "glad"
 
 
 def test_expressions_are_written_in_shards_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -56,7 +56,7 @@ def test_clips_tracks_errors_and_terms(
     assert ingest.run(config) == {"clips": 2, "tracks": 1, "expressions": 0, "failed": 1}
     printed = capsys.readouterr().out
     assert "terms: MIT, (c) 2022-2032 The FACEGOOD Authors" in printed
-    assert "  mirror: 1 clips, such as facegood_1_1_1: left and right correlate at 1.00" in printed
+    assert "  mirror: 1 rows, such as facegood_1_1_1: left and right correlate at 1.00" in printed
     clips, tracks = corpora.read(str(output))
     assert sorted(row["clip_id"] for row in clips) == ["facegood_1_1_1", "facegood_1_1_3"]
     assert list(clips[0])[:-1] == CLIPS.names
@@ -88,14 +88,20 @@ def test_recordings_are_cut_and_cut_anew(ray_local: Any, tmp_path: Path, capsys:
     root, output = tmp_path / "root", tmp_path / "out"
     write_sound(root / "long.wav", 8.0, pause=1.5)
     write_sound(root / "copy.wav", 2.0)
+    soundfile.write(
+        root / "short.wav", np.concatenate([np.ones(3200), np.zeros(32_000), np.ones(32_000)]) * 0.1, 16_000
+    )
     (root / "same.wav").write_bytes((root / "copy.wav").read_bytes())
     (root / "broken.mp4").write_bytes(b"no video")
     told = ["ingest", "folder", str(root), "-o", str(output), "--set", "resources.workers=1"]
     assert main(told) == 3
     captured = capsys.readouterr()
     assert "copy: 1 groups of clips with the same sound or face" in captured.out
+    assert "silence: 1 rows, such as folder_short.wav: 1 pieces shorter than 1 s left out" in captured.out
     rows = {row["clip_id"]: row for row in corpora.table(str(output / "clips")).to_pylist()}
-    assert set(rows) == {f"folder_{n}" for n in ("long.wav_0000", "long.wav_0001", "copy.wav_0000", "same.wav_0000")}
+    assert set(rows) == {
+        f"folder_{n}" for n in ("long.wav_0000", "long.wav_0001", "copy.wav_0000", "same.wav_0000", "short.wav_0000")
+    }
     assert rows["folder_long.wav_0001"]["start"] == pytest.approx(5.25, abs=0.05)
     [error] = corpora.table(str(output / "clips.errors")).to_pylist()
     assert error["clip_id"] == "folder_broken.mp4"
@@ -107,7 +113,7 @@ def test_recordings_are_cut_and_cut_anew(ray_local: Any, tmp_path: Path, capsys:
     assert {name: time for name, time in before.items() if name != "part-0.parquet"} == written(output)
     assert main([*told, "--set", "options.cut.pause=2.0"]) == 0
     assert set(corpora.table(str(output / "clips"))["clip_id"].to_pylist()) == {
-        f"folder_{n}" for n in ("long.wav_0000", "copy.wav_0000", "same.wav_0000")
+        f"folder_{n}" for n in ("long.wav_0000", "copy.wav_0000", "same.wav_0000", "short.wav_0000")
     }
 
 

@@ -11,7 +11,8 @@ import pytest
 import soundfile
 
 from expclip import media
-from expclip.corpora import Cut, folder
+from expclip.corpora import Cut, Options, folder
+from expclip.errors import BadRequestError
 from expclip.media import read_audio
 
 CUT = Cut()
@@ -122,6 +123,22 @@ def test_pieces_too_short_are_told() -> None:
     found, short = folder.spans_of(10.0, [(0.5, 5.0)], [], CUT)
     assert found == [(4.75, 10.0)]
     assert short == [(0.0, 0.75)]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"longest": 0.0}, {"shortest": 6.0}, {"pause": 0.0}, {"level": 3.0}, {"scene": 0.0}, {"level": float("nan")}],
+)
+def test_cuts_that_make_no_sense_are_refused(tmp_path: Path, wrong: Any, bring: Callable[..., Any]) -> None:
+    (tmp_path / "a.wav").touch()
+    with pytest.raises(BadRequestError, match=rf"cut\.{next(iter(wrong))} is .*; valid: pause"):
+        bring("folder", tmp_path, Options(cut=Cut(**wrong)))
+
+
+def test_a_table_of_speakers_that_is_none_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "speakers.json").write_text("[1]")
+    assert "speakers.json is not a JSON object" in refused("folder", tmp_path)
 
 
 def test_real_recordings_are_cut(shared_data: Path, bring: Callable[..., Any]) -> None:

@@ -26,6 +26,12 @@ def test_files_are_found_by_pattern_neighbour_and_name() -> None:
     assert TREE.name == "root"
 
 
+def test_what_a_job_wrote_is_no_part_of_the_corpus() -> None:
+    assert TREE.without("/root/A").files == ("b/one.wav", "c.txt")
+    assert TREE.without("/root/b/").files == ("A/one.WAV", "A/one.json", "A/two.v1.json", "c.txt")
+    assert TREE.without("/elsewhere").files == TREE.files
+
+
 def test_stems_and_suffixes() -> None:
     assert [(stem(f), suffix(f)) for f in ("a/b.c.wav", "a.b/c", ".x")] == [("b.c", ".wav"), ("c", ""), (".x", "")]
 
