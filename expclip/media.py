@@ -9,7 +9,6 @@ import os
 import re
 import shutil
 import subprocess
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -111,58 +110,43 @@ def _decode_ffmpeg(name: str, path: str, rate: int, *, first: int, last: int | N
     return np.frombuffer(bytearray(done.stdout), np.float32)  # a bytearray, so that the samples can be written to
 
 
-def _last_line(stderr: bytes, name: str, path: str) -> str:
-    """Return ffmpeg's own last word, with the path that the caller knows."""
-    lines = stderr.decode(errors="replace").strip().replace(name, path).splitlines()
-    return lines[-1] if lines else "no samples"
+def find_silences(path: str, *, level: float, least: float) -> tuple[float, tuple[tuple[float, float], ...]]:
+    """Return the length of a file's sound and its silences of at least `least` seconds below `level` dB, in seconds.
 
-
-@dataclass(frozen=True)
-class Scan:
-    """What ffmpeg's detectors heard and saw in a recording; times in seconds."""
-
-    seconds: float
-    silences: tuple[tuple[float, float], ...]
-    scenes: tuple[float, ...]
-    picture: bool
-
-
-def scan(path: str, *, level: float, pause: float, scene: float) -> Scan:
-    """Return the silences of at least `pause` seconds below `level` dB, and where the picture changes.
-
-    `scene` is how much a picture must differ from the one before, 0..1. A file without a picture has no scenes.
     Raises BadRequestError, naming the file, if it is missing or holds no sound that can be decoded.
     """
-    if not storage.exists(path):
-        raise BadRequestError(f"no such file: {path}")
-    with storage.local_copy(path) as name:
-        start = [ffmpeg(), "-hide_banner", "-nostats", "-nostdin", "-protocol_whitelist", "file,pipe"]
-        about = subprocess.run([*start, "-i", f"file:{name}"], capture_output=True, check=False).stderr
-        streams = re.findall(r"Stream #0:\d+.*?: (Video|Audio):(.*)", about.decode(errors="replace"))
-        picture = any(kind == "Video" and "attached pic" not in rest for kind, rest in streams)
-        graph = f"[0:a:0]silencedetect=n={level:g}dB:d={pause:g}[a]"
-        first = "eq(n,0)"  # an output without a single frame would be an error
-        graph += f";[0:V:0]scale=160:-2,select='gt(scene,{scene:g})+{first}',showinfo[v]" if picture else ""
-        outputs = ["-map", "[a]", "-f", "null", "-", *(("-map", "[v]", "-f", "null", "-") if picture else ())]
-        command = [*start, "-i", f"file:{name}", "-filter_complex", graph, *outputs]
-        done = subprocess.run(command, capture_output=True, check=False)
-    text = done.stderr.decode(errors="replace")
-    if done.returncode or not any(kind == "Audio" for kind, _ in streams):
-        silent = streams and not any(kind == "Audio" for kind, _ in streams)
-        what = "no sound in the file" if silent else _last_line(done.stderr, name, path)
-        raise BadRequestError(f"{path}: cannot be cut: {what}")
-    return _scanned(text, picture)
-
-
-def _scanned(text: str, picture: bool) -> Scan:
-    """Read ffmpeg's log."""
+    text = _detect(path, "-map", "0:a:0", "-af", f"silencedetect=n={level:g}dB:d={least:g}")
     clock = re.findall(r"time=(\d+):(\d+):([\d.]+)", text)
     seconds = float(clock[-1][0]) * 3600 + float(clock[-1][1]) * 60 + float(clock[-1][2]) if clock else 0.0
     starts = [max(0.0, float(t)) for t in re.findall(r"silence_start: (-?[\d.e-]+)", text)]
     ends = [float(t) for t in re.findall(r"silence_end: (-?[\d.e-]+)", text)]
-    silences = zip(starts, [*ends, *[seconds] * (len(starts) - len(ends))], strict=True)
-    scenes = [float(t) for t in re.findall(r"Parsed_showinfo.*?pts_time:\s*(-?[\d.e-]+)", text)][1:]
-    return Scan(seconds, tuple(silences), tuple(t for t in scenes if 0 < t < seconds), picture)
+    return seconds, tuple(zip(starts, [*ends, *[seconds] * (len(starts) - len(ends))], strict=True))
+
+
+def find_scenes(path: str, *, change: float) -> tuple[float, ...]:
+    """Return the seconds at which the picture of a video changes by more than `change`, 0..1.
+
+    Raises BadRequestError, naming the file, if it is missing or holds no picture that can be decoded.
+    """
+    first = "eq(n,0)"  # an output without a single frame would be an error
+    chosen = f"scale=160:-2,select='gt(scene,{change:g})+{first}',showinfo"
+    text = _detect(path, "-map", "0:V:0", "-vf", chosen, "-fps_mode", "passthrough")
+    return tuple(float(t) for t in re.findall(r"Parsed_showinfo.*?pts_time:\s*(-?[\d.e-]+)", text)[1:])
+
+
+def _detect(path: str, *arguments: str) -> str:
+    """Return what ffmpeg's filters say of a file."""
+    if not storage.exists(path):
+        raise BadRequestError(f"no such file: {path}")
+    with storage.local_copy(path) as name:
+        start = [ffmpeg(), "-hide_banner", "-nostats", "-nostdin", "-protocol_whitelist", "file,pipe"]
+        command = [*start, "-i", f"file:{name}", *arguments, "-f", "null", "-"]
+        done = subprocess.run(command, capture_output=True, check=False)
+        text = done.stderr.decode(errors="replace").replace(name, path)
+    if done.returncode:
+        reasons = [line for line in text.splitlines() if re.search("error|invalid|match", line, re.IGNORECASE)]
+        raise BadRequestError(f"{path}: cannot be cut: {(reasons or ['ffmpeg failed'])[0].strip()}")
+    return text
 
 
 def resample_audio(audio_N: FloatArray, rate: int, new_rate: int) -> FloatArray:

@@ -37,14 +37,14 @@ def clips(tree: Tree, options: Options) -> Iterator[Source]:
     who = {file: named.get(stem(file), stem(file)) for file in files}
     split = rows.split_by(who)
     for file in files:
-        video = tree.beside(file, VIDEOS)
+        filmed = file.lower().endswith(VIDEOS)
         row = rows.clip_row(
             rows.slug("folder", *file.split("/")),
             corpus="folder",
             speaker=f"folder_{who[file]}",
             split=split[file],
-            audio=tree.beside(file, SOUNDS) or tree.path(file),
-            video=video,
+            audio=(filmed and tree.beside(file, SOUNDS)) or tree.path(file),
+            video=tree.path(file) if filmed else "",
             licence=LICENCE,
         )
         text = tree.beside(file, (".txt",))
@@ -86,14 +86,13 @@ def speakers(tree: Tree) -> Mapping[str, str]:
 def parts(source: Source) -> Row:
     """Return the row of CUTS of a recording: its clips by pauses of its sound and scenes of its picture."""
     cut, audio, video = Cut(**source.options), source.clip["audio"], source.clip["video"]
-    heard = media.scan(audio, level=cut.level, pause=cut.pause, scene=cut.scene)
-    apart = bool(video) and video != audio
-    scenes = media.scan(video, level=cut.level, pause=cut.pause, scene=cut.scene).scenes if apart else heard.scenes
-    spans, short = spans_of(heard.seconds, heard.silences, scenes, cut)
+    seconds, silences = media.find_silences(audio, level=cut.level, least=cut.pause)
+    scenes = media.find_scenes(video, change=cut.scene) if video else ()
+    spans, short = spans_of(seconds, silences, scenes, cut)
     if not spans:
         raise BadRequestError(f"{audio}: no piece of {cut.shortest:g} s or more that is not silence")
     notes = [f"silence: {len(short)} pieces shorter than {cut.shortest:g} s left out"] if short else []
-    return {"cuts": json.dumps(spans), "notes": rows.join_notes(notes), "seconds": heard.seconds}
+    return {"cuts": json.dumps(spans), "notes": rows.join_notes(notes), "seconds": seconds}
 
 
 def read(source: Source, audio_folder: str) -> Found:

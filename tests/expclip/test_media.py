@@ -132,38 +132,27 @@ def test_pauses_and_scenes_are_found(tmp_path: Path) -> None:
     noise = 0.1 * np.random.default_rng(0).standard_normal(80_000).astype(np.float32)
     noise[16_000:32_000] = noise[64_000:] = 0
     media.write_audio(str(tmp_path / "s.wav"), noise)
-    sound = media.scan(str(tmp_path / "s.wav"), level=-35, pause=0.3, scene=0.3)
-    assert sound.seconds == pytest.approx(5, abs=0.02)
-    assert [t for silence in sound.silences for t in silence] == pytest.approx([1, 2, 4, 5], abs=0.02)
-    assert sound.scenes == ()
-    assert not sound.picture
-    scenes = ("-f", "lavfi", "-i", "testsrc=s=96x64:d=2:r=25", "-f", "lavfi", "-i", "color=red:s=96x64:d=3:r=25")
+    scenes = ("-f", "lavfi", "-i", "testsrc=s=96x64:d=2:r=25", "-f", "lavfi", "-i", "color=red:s=96x64:d=4:r=25")
     command = [media.ffmpeg(), "-v", "error", *scenes, "-i", str(tmp_path / "s.wav"), "-filter_complex"]
     out = ["[0:v][1:v]concat=n=2:v=1[v]", "-map", "[v]", "-map", "2:a", "-pix_fmt", "yuv420p", str(tmp_path / "v.mp4")]
     subprocess.run([*command, *out], check=True)
-    video = media.scan(str(tmp_path / "v.mp4"), level=-35, pause=0.3, scene=0.3)
-    assert video.scenes == pytest.approx((2.0,))
-    assert len(video.silences) == 2
+    for name in ("s.wav", "v.mp4"):  # the picture is a second longer than the sound
+        seconds, silences = media.find_silences(str(tmp_path / name), level=-35, least=0.3)
+        assert seconds == pytest.approx(5, abs=0.05)
+        assert [t for silence in silences for t in silence] == pytest.approx([1, 2, 4, 5], abs=0.05)
+    assert media.find_scenes(str(tmp_path / "v.mp4"), change=0.3) == pytest.approx((2.0,))
+    assert media.find_scenes(str(tmp_path / "v.mp4"), change=1.0) == ()
 
 
-def test_a_still_picture_in_a_sound_is_no_video(tmp_path: Path, tone: np.ndarray) -> None:
-    from PIL import Image
-
-    media.write_audio(str(tmp_path / "t.wav"), tone)
-    Image.new("RGB", (8, 8)).save(tmp_path / "p.png")
-    inputs = ["-i", str(tmp_path / "t.wav"), "-i", str(tmp_path / "p.png"), "-map", "0", "-map", "1"]
-    command = [media.ffmpeg(), "-v", "error", *inputs, "-c:v", "copy", "-disposition:v", "attached_pic"]
-    subprocess.run([*command, str(tmp_path / "t.m4a")], check=True)
-    found = media.scan(str(tmp_path / "t.m4a"), level=-35, pause=0.3, scene=0.3)
-    assert (found.picture, found.silences) == (False, ())
-
-
-def test_what_cannot_be_cut_is_named(tmp_path: Path) -> None:
+def test_what_cannot_be_cut_is_named(tmp_path: Path, tone: np.ndarray) -> None:
+    media.write_audio(str(tmp_path / "deaf.wav"), tone)
     (tmp_path / "x.mp4").write_bytes(b"no video")
     command = [media.ffmpeg(), "-v", "error", "-f", "lavfi", "-i", "testsrc=s=64x64:d=1", str(tmp_path / "mute.mp4")]
     subprocess.run(command, check=True)
-    for name, reason in (("x.mp4", "Invalid data"), ("mute.mp4", "no sound in the file"), ("none.mp4", "no such file")):
+    for name, reason in (("x.mp4", "Invalid data"), ("mute.mp4", "matches no streams"), ("none.mp4", "no such file")):
         with pytest.raises(BadRequestError, match=reason) as error:
-            media.scan(str(tmp_path / name), level=-35, pause=0.3, scene=0.3)
+            media.find_silences(str(tmp_path / name), level=-35, least=0.3)
         assert name in str(error.value)
         assert "\n" not in str(error.value)
+    with pytest.raises(BadRequestError, match="matches no streams"):
+        media.find_scenes(str(tmp_path / "deaf.wav"), change=0.3)

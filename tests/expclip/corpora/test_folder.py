@@ -83,10 +83,22 @@ def test_sounds_speakers_words_and_files_that_hold_nothing(tmp_path: Path, bring
 
 
 def test_a_sound_beside_a_video_is_the_videos(tmp_path: Path, bring: Callable[..., Any]) -> None:
-    write_video(tmp_path / "a.mp4", speech((2.0, True)), 2.0)
+    command = [media.ffmpeg(), "-v", "error", "-f", "lavfi", "-i", "testsrc=s=64x64:d=3"]
+    subprocess.run([*command, str(tmp_path / "a.mp4")], check=True)  # without a sound of its own
     soundfile.write(tmp_path / "a.wav", speech((2.0, True)), 16_000)
     [clip] = bring("folder", tmp_path).clips.values()
     assert (Path(clip["audio"]).name, Path(clip["video"]).name) == ("a.wav", "a.mp4")
+    assert clip["end"] == pytest.approx(2.0)
+
+
+def test_files_that_differ_in_suffix_alone_are_two(tmp_path: Path, bring: Callable[..., Any]) -> None:
+    for suffix in ("wav", "flac"):
+        soundfile.write(tmp_path / f"a.{suffix}", speech((2.0, True)), 16_000)
+    clips = bring("folder", tmp_path).clips
+    assert {name: Path(clip["audio"]).name for name, clip in clips.items()} == {
+        "folder_a.wav_0000": "a.wav",
+        "folder_a.flac_0000": "a.flac",
+    }
 
 
 @pytest.mark.parametrize(
