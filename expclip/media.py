@@ -1,10 +1,12 @@
-"""Sound in and out: any file that ffmpeg reads -> mono float samples, and samples -> files.
+"""Sound in and out: any file that ffmpeg reads -> mono float samples, and samples -> files; pauses and scenes.
 
 ffmpeg's own message goes into the error. The program comes from the system, else from `imageio-ffmpeg`.
 Files that libsndfile reads itself (wav, flac, ogg, mp3) do not start a process.
 """
 
+import math
 import os
+import re
 import shutil
 import subprocess
 from functools import cache
@@ -27,6 +29,8 @@ WRITTEN = {
     ".opus": ("OGG", "OPUS"),
 }
 """Suffix -> container and coding of the sound that is written; Opus takes a tenth of the room of wav."""
+_MARGIN = 1
+"""Whole seconds read on both sides of a cut, so that filters and decoders have settled where it begins."""
 
 
 @cache
@@ -59,55 +63,105 @@ def read_audio(path: str, *, start: float = 0.0, end: float | None = None, rate:
             raise BadRequestError(f"{path}: the file is empty")
         if truncation.missing_bytes(name):
             raise BadRequestError(f"{path}: the file is truncated: its end is missing")
-        audio_N = _decode(name, path, rate)
-    if not len(audio_N):
+        first = max(0, int(start) - _MARGIN)
+        last = None if end is None else math.ceil(end) + _MARGIN
+        audio_N = _decode(name, path, rate, first=first, last=last)
+    if not len(audio_N) and not first:
         raise BadRequestError(f"{path}: no sound in the file")
-    return _cut(audio_N, path, start, end, rate)
+    return _cut(audio_N, path, start - first, None if end is None else end - first, rate=rate, first=first)
 
 
-def _cut(audio_N: FloatArray, path: str, start: float, end: float | None, rate: int) -> FloatArray:
+def _cut(audio_N: FloatArray, path: str, start: float, end: float | None, *, rate: int, first: int = 0) -> FloatArray:
+    """Return the part from start to end, both counted from `first`, the second at which the samples begin."""
     length = len(audio_N) / rate
     if start >= length:
-        raise BadRequestError(f"{path}: start {start:g} s lies behind its end ({length:.3f} s)")
+        behind = f"its end ({first + length:.3f} s)" if length else "its end"
+        raise BadRequestError(f"{path}: start {first + start:g} s lies behind {behind}")
     if end is not None and end > length + 0.1:
-        raise BadRequestError(f"{path}: end {end:g} s lies behind its end ({length:.3f} s)")
+        raise BadRequestError(f"{path}: end {first + end:g} s lies behind its end ({first + length:.3f} s)")
     return audio_N[round(start * rate) : None if end is None else round(end * rate)]
 
 
-def _decode(name: str, path: str, rate: int) -> FloatArray:
+def _decode(name: str, path: str, rate: int, *, first: int, last: int | None) -> FloatArray:
+    """Return the samples from second `first` to second `last`, or to the end if that comes before."""
     import soundfile
 
     try:
         with soundfile.SoundFile(name) as file:
-            if file.frames / file.samplerate > MAX_SECONDS:
+            source_rate = file.samplerate
+            begin = min(first * source_rate, file.frames)
+            count = file.frames - begin if last is None else min((last - first) * source_rate, file.frames - begin)
+            if count / source_rate > MAX_SECONDS:
                 raise BadRequestError(f"{path}: longer than {MAX_SECONDS:g} s")
-            samples = file.read(dtype="float32", always_2d=True).mean(1)
-            declared, source_rate = file.frames, file.samplerate
+            if begin:
+                file.seek(begin)
+            samples = file.read(count, dtype="float32", always_2d=True).mean(1)
     except soundfile.LibsndfileError:
-        return _decode_ffmpeg(name, path, rate)
-    if declared - len(samples) > source_rate / 10:
-        raise BadRequestError(
-            f"{path}: the file is truncated: {len(samples) / source_rate:.2f} s of {declared / source_rate:.2f} s"
-        )
+        return _decode_ffmpeg(name, path, rate, first=first, last=last)
+    if count - len(samples) > source_rate / 10:
+        there, declared = ((begin + frames) / source_rate for frames in (len(samples), count))
+        raise BadRequestError(f"{path}: the file is truncated: {there:.2f} s of {declared:.2f} s")
     if not np.isfinite(samples).all():
         raise BadRequestError(f"{path}: the sound holds NaN or infinity")
     return resample_audio(samples, source_rate, rate)
 
 
-def _decode_ffmpeg(name: str, path: str, rate: int) -> FloatArray:
+def _decode_ffmpeg(name: str, path: str, rate: int, *, first: int, last: int | None) -> FloatArray:
     command = [
-        *(ffmpeg(), "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe", "-i", f"file:{name}"),
-        *("-map", "0:a:0", "-ac", "1", "-ar", str(rate), "-t", str(MAX_SECONDS), "-f", "f32le", "-"),
+        *(ffmpeg(), "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe"),
+        *(("-ss", str(first)) if first else ()),
+        *("-t", str(MAX_SECONDS if last is None else last - first), "-i", f"file:{name}", "-map", "0:a:0"),
+        # Sound that begins after the picture, or has holes, keeps the file's clock.
+        *("-af", "aresample=async=1:first_pts=0", "-ac", "1", "-ar", str(rate), "-f", "f32le", "-"),
     ]
     done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode or not done.stdout:
+    if done.returncode or not (done.stdout or first):
         lines = done.stderr.decode(errors="replace").strip().replace(name, path).splitlines()
         reason = lines[-1] if lines else "no samples"
         raise BadRequestError(f"{path}: cannot be read as sound: {reason}")
     seconds = len(done.stdout) / 4 / rate
-    if done.stderr and truncation.falls_short(ffmpeg(), name, seconds):
+    if done.stderr and last is None and truncation.falls_short(ffmpeg(), name, first + seconds):
         raise BadRequestError(f"{path}: the file is truncated or damaged: only {seconds:.2f} s can be decoded")
     return np.frombuffer(bytearray(done.stdout), np.float32)  # a bytearray, so that the samples can be written to
+
+
+def find_silences(path: str, *, level: float, least: float) -> tuple[float, tuple[tuple[float, float], ...]]:
+    """Return the length of a file's sound and its silences of at least `least` seconds below `level` dB, in seconds.
+
+    Raises BadRequestError, naming the file, if it is missing or holds no sound that can be decoded.
+    """
+    text = _detect(path, "-map", "0:a:0", "-af", f"silencedetect=n={level:g}dB:d={least:g}")
+    clock = re.findall(r"time=(\d+):(\d+):([\d.]+)", text)
+    seconds = float(clock[-1][0]) * 3600 + float(clock[-1][1]) * 60 + float(clock[-1][2]) if clock else 0.0
+    starts = [max(0.0, float(t)) for t in re.findall(r"silence_start: (-?[\d.e-]+)", text)]
+    ends = [float(t) for t in re.findall(r"silence_end: (-?[\d.e-]+)", text)]
+    return seconds, tuple(zip(starts, [*ends, *[seconds] * (len(starts) - len(ends))], strict=True))
+
+
+def find_scenes(path: str, *, change: float) -> tuple[float, ...]:
+    """Return the seconds at which the picture of a video changes by more than `change`, 0..1.
+
+    Raises BadRequestError, naming the file, if it is missing or holds no picture that can be decoded.
+    """
+    first = "eq(n,0)"  # an output without a single frame would be an error
+    chosen = f"scale=160:-2,select='gt(scene,{change:g})+{first}',showinfo"
+    text = _detect(path, "-map", "0:V:0", "-vf", chosen, "-fps_mode", "passthrough")
+    return tuple(float(t) for t in re.findall(r"Parsed_showinfo.*?pts_time:\s*(-?[\d.e-]+)", text)[1:])
+
+
+def _detect(path: str, *arguments: str) -> str:
+    """Return what ffmpeg's filters say of a file."""
+    if not storage.exists(path):
+        raise BadRequestError(f"no such file: {path}")
+    with storage.local_copy(path) as name:
+        start = [ffmpeg(), "-hide_banner", "-nostats", "-nostdin", "-protocol_whitelist", "file,pipe"]
+        command = [*start, "-i", f"file:{name}", *arguments, "-f", "null", "-"]
+        done = subprocess.run(command, capture_output=True, check=False)
+        text = done.stderr.decode(errors="replace").replace(name, path)
+    if done.returncode:
+        reasons = [line for line in text.splitlines() if re.search("error|invalid|match", line, re.IGNORECASE)]
+        raise BadRequestError(f"{path}: cannot be cut: {(reasons or ['ffmpeg failed'])[0].strip()}")
+    return text
 
 
 def resample_audio(audio_N: FloatArray, rate: int, new_rate: int) -> FloatArray:

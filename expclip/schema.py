@@ -1,6 +1,7 @@
 """The tables that carry everything between processes, as pyarrow schemas; each column says what it holds.
 
-CLIPS -> TRACKS -> TEAD -> (models) -> ANIMATIONS. Rows that failed are written with ERRORS to `TABLE.errors`.
+CLIPS -> TRACKS -> TEAD -> (models) -> ANIMATIONS; EXPRESSIONS are single faces with texts on their way to TEAD.
+Rows that failed are written with ERRORS to `TABLE.errors`.
 """
 
 import json
@@ -39,6 +40,9 @@ CLIPS = _schema(
         "action_units": (pa.string(), "JSON of the expression acted, {AU: intensity}, or empty"),
         "phones": (pa.string(), "JSON [[start, end, ARPAbet phone], ...] in seconds of the clip, or empty"),
         "licence": (pa.string(), "terms of the corpus"),
+        "notes": (pa.string(), "what the checks of the importer found, `kind: detail; kind: detail`, or empty"),
+        "audio_digest": (pa.string(), "16 hex digits over the samples of the clip: equal in copies; or empty"),
+        "face_digest": (pa.string(), "16 hex digits over the weights as measured: equal in copies; or empty"),
     }
 )
 
@@ -50,6 +54,35 @@ TRACKS = _schema(
         "valid": (pa.list_(pa.bool_()), "whether a face was measured in that frame"),
         "mask": (pa.list_(pa.string()), "channels that this track may teach; the others are not known"),
         "extractor": (pa.string(), "what measured it"),
+    }
+)
+
+EXPRESSIONS = _schema(
+    {
+        "id": (pa.string(), "unique name of the expression: letters, digits, '.', '_' and '-'"),
+        "corpus": (pa.string(), "importer that made the row"),
+        "source": (pa.string(), "path of the picture or file it was measured in, or empty"),
+        "split": (pa.string(), "train, val or test"),
+        "weights": (
+            pa.list_(pa.float32(), len(load_rig())),
+            "held expression, 0..1; NaN where only texts are known",
+        ),
+        "mask": (pa.list_(pa.string()), "channels that were measured; the others are not known"),
+        "action_units": (pa.string(), "JSON of the same expression, {AU: intensity}, or empty"),
+        "texts": (pa.map_(pa.string(), pa.string()), "the corpus's name of a kind of text to the text"),
+        "emotion": (pa.string(), "label of the corpus, or the strongest of `emotions`, or empty"),
+        "emotions": (pa.map_(pa.string(), pa.float64()), "label to strength 0..1, where the corpus rates several"),
+        "licence": (pa.string(), "terms of the corpus"),
+        "notes": (pa.string(), "what the checks of the importer found, `kind: detail; kind: detail`, or empty"),
+    }
+)
+
+CUTS = _schema(
+    {
+        "clip_id": (pa.string(), "key of a long recording that was cut into clips"),
+        "cuts": (pa.string(), "JSON [[start, end], ...] of its clips, seconds within the file"),
+        "notes": (pa.string(), "what was left out, `kind: detail`, or empty"),
+        "seconds": (pa.float64(), "length of the recording"),
     }
 )
 

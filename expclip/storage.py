@@ -68,6 +68,22 @@ def listing(folder: str, suffix: str = "") -> list[str]:
     return [join(folder, name) for name in sorted(names)]
 
 
+def walk(folder: str) -> list[str]:
+    """Return the paths of all files below a folder, relative to it, sorted; hidden files and folders are left out."""
+    if is_remote(folder):
+        s3 = _s3()
+        s3.invalidate_cache()
+        base = folder.removeprefix(_S3).rstrip("/") + "/"
+        found = [str(path).removeprefix(base) for path in s3.find(base)]
+        return sorted(path for path in found if not any(part.startswith(".") for part in path.split("/")))
+    paths = []
+    for base, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if name[0] != "."]
+        within = os.path.relpath(base, folder)
+        paths += [name if within == "." else f"{within}/{name}" for name in names if name[0] != "."]
+    return sorted(paths)
+
+
 def fingerprints(paths: Iterable[str]) -> dict[str, str]:
     """Return, for each of the paths that is there, a text that changes when its content is replaced.
 
@@ -85,6 +101,11 @@ def fingerprints(paths: Iterable[str]) -> dict[str, str]:
             status = os.stat(path)
             found[path] = f"{status.st_size}-{status.st_mtime_ns}"
     return found
+
+
+def stamp(path: str) -> str:
+    """Return a text that changes when a local file is replaced, to cache what was read of it; of a remote one ''."""
+    return "" if is_remote(path) else fingerprints([path]).get(path, "")
 
 
 def _etags(folder: str) -> dict[str, str]:

@@ -31,7 +31,7 @@ class Job:
 
 
 JOBS = {
-    "ingest": Job("ray_jobs.ingest", "a corpus -> tables CLIPS and TRACKS", ("corpus", "root")),
+    "ingest": Job("ray_jobs.ingest", "a corpus -> tables CLIPS, TRACKS and EXPRESSIONS", ("corpus", "root")),
     "synthesize": Job("ray_jobs.synthesize", "synthetic speech with mouth motion -> CLIPS and TRACKS"),
     "train-expclip": Job("ray_jobs.train_expclip", "TEAD -> the text and expression towers"),
     "train-generator": Job("ray_jobs.train_generator", "CLIPS, TRACKS and TEAD -> the generator", output="checkpoint"),

@@ -1,87 +1,244 @@
-"""Job `ingest`: a corpus as it was published -> CLIPS, TRACKS and, if it was packed, the sound.
+"""Job `ingest`: a corpus as it was published -> CLIPS, TRACKS, EXPRESSIONS and, if it was packed, the sound.
 
-`expclip ingest grid ROOT -o FOLDER` leaves `FOLDER/clips/*.parquet`, `FOLDER/tracks/*.parquet` and `FOLDER/audio/*`.
-English clips with a text get their phones by forced alignment. Running it again does only what is missing.
+`expclip ingest grid ROOT -o FOLDER` leaves `FOLDER/clips/*.parquet` and, as far as the corpus brings them,
+`FOLDER/tracks/*.parquet`, `FOLDER/expressions/*.parquet` and `FOLDER/audio/*`; what is broken lands in
+`FOLDER/clips.errors` and `FOLDER/expressions.errors`. `FOLDER/ingest.json` says what the checks found. English clips
+with a text get their phones by forced alignment. Running it again does only what is missing or changed.
 """
 
+import json
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from expclip import corpora, storage
+from expclip.corpora import Options, Source
+from expclip.corpora.tree import Tree
 from ray_jobs.cluster import Resources
 
 if TYPE_CHECKING:
-    from ray_jobs.pipeline import Row
+    from ray_jobs.pipeline import Row, Summary, Task
 
-_SHARD = 256
-"""Clips of one file of tracks."""
+_SUMMARY = "ingest.json"
+_REPORT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
 class Config:
     """What to bring in, and where to."""
 
-    corpus: str  # aligned, facegood, grid or videos
-    root: str  # folder that holds the corpus
+    corpus: str  # 3d-etf aligned beat beat2 blendvoca emo3d facegood folder grid livelink mead mmhead ravdess vocaset
+    root: str  # folder that holds the corpus, local or s3://
     output: str  # folder to write, local or s3://
+    options: Options = field(default_factory=Options)
     resources: Resources = field(default_factory=Resources)
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Read the corpus, write its tracks, align the phones of its clips on all workers."""
+    """Bring in what is missing, print the corpus's terms and what the checks found."""
     importer = corpora.load(config.corpus)
-    output = config.output if storage.is_remote(config.output) else os.path.abspath(config.output)
+    root, output = _absolute(config.root), _absolute(config.output)
+    matrix = _absolute(config.options.matrix) if config.options.matrix else ""
+    options = Options(matrix, config.options.cut)
+    tree = corpora.tree(importer, root, options, output=output)
+    sources = list(importer.clips(tree, options))
     storage.check_writable(output)
+    storage.clear_partials(output)
+    print(f"ingest: {importer.name} from {config.root}, terms: {importer.licence}", flush=True)
 
-    from expclip.schema import CLIPS
-    from ray_jobs import pipeline, shards
+    summary = _clips(importer, sources, output, config.resources) if sources else None
+    expressions, broken = _expressions(importer, tree, output)
+    return _report(importer, config, output, summary, expressions, broken)
 
-    clips: list[corpora.Row] = []
-    tracks: list[corpora.Row] = []
-    for clip, track in importer.clips(os.path.abspath(config.root), audio_folder=storage.join(output, "audio")):
-        clips.append(clip | {"audio": clip["audio"].removeprefix(output + "/")})
-        tracks += [track] if track else []
-    count = _write_tracks(output, tracks)
-    tasks = [
-        pipeline.Task(clip["clip_id"], shards.digest(sorted((k, str(v)) for k, v in clip.items())), clip)
-        for clip in clips
-    ]
-    summary = pipeline.map_table(
-        lambda: AlignStep(output),
-        tasks,
+
+def _absolute(path: str) -> str:
+    """Workers have another working directory."""
+    return path if storage.is_remote(path) else os.path.abspath(path)
+
+
+def _clips(importer: corpora.Importer, sources: Sequence[Source], output: str, resources: Resources) -> "Summary":
+    """Write `clips` and `tracks`; recordings that come uncut are cut first, into `cuts`."""
+    from expclip import ingest
+    from expclip.schema import CLIPS, TRACKS
+    from ray_jobs import pipeline
+
+    bad: list[pipeline.Failure] = []
+    if importer.parts is not None:
+        sources, bad = _cut(importer, sources, output, resources)
+    peers = ingest.peers(sources)
+    return pipeline.map_table(
+        partial(IngestStep, importer.name, output, peers),
+        _tasks(sources, peers),
         table=storage.join(output, "clips"),
         schema=CLIPS,
-        resources=config.resources,
+        also={"tracks": TRACKS},
+        resources=resources,
+        bad=bad,
+        report=_Progress("clips"),
     )
-    print(f"ingest: {len(clips)} clips and {count} tracks in {config.output}, {summary.failed} failed", flush=True)
-    return {"clips": len(clips), "tracks": count, "failed": summary.failed}
 
 
-def _write_tracks(output: str, tracks: list[corpora.Row]) -> int:
-    from expclip.schema import TRACKS
+def _cut(
+    importer: corpora.Importer, sources: Sequence[Source], output: str, resources: Resources
+) -> "tuple[list[Source], list[Any]]":
+    """Return the clips of uncut recordings, and those recordings that cannot be cut."""
+    from expclip import ingest
+    from expclip.schema import CUTS
+    from ray_jobs import pipeline
 
-    for first in range(0, len(tracks), _SHARD):
-        path = storage.join(output, f"tracks/part-{first // _SHARD:05d}.parquet")
-        corpora.write_table(path, tracks[first : first + _SHARD], TRACKS)
-    return len(tracks)
+    table = storage.join(output, "cuts")
+    summary = pipeline.map_table(
+        partial(CutStep, importer.name),
+        _tasks(sources, {}),
+        table=table,
+        schema=CUTS,
+        resources=resources,
+        report=_Progress("recordings"),
+    )
+    failed = {failure.clip_id for failure in summary.failures}
+    known = [source for source in sources if source.clip["clip_id"] not in failed]
+    cuts = {row["clip_id"]: row for row in corpora.table(table).to_pylist()} if known else {}
+    parts = [part for source in known for part in ingest.split_parts(source, cuts[source.clip["clip_id"]])]
+    _forget(output, {source.clip["clip_id"] for source in sources}, {part.clip["clip_id"] for part in parts})
+    return parts, summary.failures
 
 
-class AlignStep:
-    """A clip -> the same with its phones, or an error if its sound cannot be read."""
+def _forget(output: str, recordings: set[str], parts: set[str]) -> None:
+    """Remove clips of these recordings that were cut otherwise before."""
+    from ray_jobs import shards
 
-    def __init__(self, output: str) -> None:
-        self._output = output
+    table = storage.join(output, "clips")
+    stale = {name for name in shards.done(table) if name.rpartition("_")[0] in recordings and name not in parts}
+    for folder in (table, storage.join(output, "tracks")) if stale else ():
+        shards.compact(folder, dict.fromkeys(stale))
+
+
+def _tasks(sources: Sequence[Source], peers: "dict[str, list[Source]]") -> "list[Task]":
+    """Return a task for each source; what decides it is the source, its files and those that tell the rest."""
+    from expclip import ingest
+    from ray_jobs import pipeline, shards
+
+    paths = {path for source in sources for path in _paths(source)}
+    prints = storage.fingerprints(paths)
+    rests = {
+        speaker: shards.digest(*(prints.get(path, "") for peer in found for path in ingest.measures(peer)))
+        for speaker, found in peers.items()
+    }
+    tasks = []
+    for source in sources:
+        row = ingest.to_json(source)
+        files = [prints.get(path, "") for path in _paths(source)]
+        rest = rests.get(source.clip["speaker"], "") if ingest.measures(source) else ""
+        request = shards.digest(json.dumps(row, sort_keys=True), *files, rest)
+        tasks.append(pipeline.Task(source.clip["clip_id"], request, row))
+    return tasks
+
+
+def _paths(source: Source) -> list[str]:
+    return [*source.files.values(), *filter(None, (source.clip["audio"], source.clip["video"]))]
+
+
+def _expressions(importer: corpora.Importer, tree: Tree, output: str) -> tuple[int, int]:
+    """Write `expressions`, unless an earlier run has written just these; return how many, and how many are broken."""
+    from expclip import ingest
+    from ray_jobs import shards
+
+    if next(importer.expressions(tree), None) is None:
+        return 0, 0
+    prints = storage.fingerprints(map(tree.path, tree.files))
+    name = shards.digest(importer.name, *(f"{path} {found}" for path, found in sorted(prints.items())))[:16]
+    before = _summary(output).get("expressions", {})
+    if before.get("name") == name and storage.listing(storage.join(output, "expressions"), ".parquet"):
+        return int(before["rows"]), int(before["failed"])
+    count, broken = ingest.write_expressions(importer, tree, output, name)
+    _write_summary(output, {"expressions": {"name": name, "rows": count, "failed": broken}})
+    return count, broken
+
+
+def _summary(output: str) -> dict[str, Any]:
+    path = storage.join(output, _SUMMARY)
+    return dict(json.loads(storage.read_text(path))) if storage.exists(path) else {}
+
+
+def _write_summary(output: str, values: dict[str, Any]) -> None:
+    content = json.dumps(_summary(output) | values, indent=1, sort_keys=True)
+    storage.write_bytes(storage.join(output, _SUMMARY), content.encode())
+
+
+def _report(
+    importer: corpora.Importer, config: Config, output: str, summary: "Summary | None", expressions: int, broken: int
+) -> dict[str, Any]:
+    """Write and print what there is now, and what the checks found."""
+    from expclip import ingest
+
+    notes, copies, clips, tracks = {}, [], 0, 0
+    if summary is not None and summary.failed < summary.total:
+        table = corpora.table(storage.join(output, "clips"), ["clip_id", "notes", "audio_digest", "face_digest"])
+        clips, copies = len(table), ingest.copies(table)
+        tracks = len(table) - table["face_digest"].to_pylist().count("")
+        tables = [table] if importer.parts is None else [table, corpora.table(storage.join(output, "cuts"))]
+        notes = ingest.tally(
+            (name, note)
+            for found in tables
+            for name, note in zip(found["clip_id"].to_pylist(), found["notes"].to_pylist(), strict=True)
+        )
+    failed = (summary.failed if summary else 0) + broken
+    counts = {"clips": clips, "tracks": tracks, "expressions": expressions, "failed": failed}
+    about = {"corpus": importer.name, "root": config.root, "licence": importer.licence}
+    _write_summary(output, about | {"counts": counts, "notes": notes, "copies": copies})
+    for kind, found in notes.items():
+        print(f"  {kind}: {found['rows']} rows, such as {found['example']}")
+    if copies:
+        print(f"  copy: {len(copies)} groups of clips with the same sound or face, such as {', '.join(copies[0][:3])}")
+    for failure in summary.failures[:10] if summary else ():
+        print(f"  {failure.clip_id}: {failure.error}")
+    print(f"ingest: {', '.join(f'{n} {name}' for name, n in counts.items())} in {config.output}", flush=True)
+    return counts
+
+
+class _Progress:
+    """Prints a line now and then."""
+
+    def __init__(self, what: str) -> None:
+        self._what, self._printed = what, time.monotonic()
+
+    def __call__(self, summary: "Summary") -> None:
+        now, left = time.monotonic(), summary.total - summary.there - summary.done - summary.failed
+        if now - self._printed >= _REPORT_SECONDS or not left:
+            self._printed = now
+            print(f"  {summary.total - left}/{summary.total} {self._what}   {summary.failed} failed", flush=True)
+
+
+class IngestStep:
+    """A source -> its row of CLIPS with its row of TRACKS under `tracks`, or an error."""
+
+    def __init__(self, corpus: str, output: str, peers: dict[str, list[Source]]) -> None:
+        from expclip.ingest import Ingester
+
+        self._ingester = Ingester(corpus, output, peers)
 
     def prepare(self, rows: "Sequence[Row]") -> None:
-        """Clips are aligned one by one."""
+        """Clips are brought in one by one."""
 
     def __call__(self, row: "Row") -> "Row":
-        """Read the sound and align the words."""
-        from expclip.corpora.rows import add_phones
-        from expclip.media import SAMPLE_RATE, read_audio
+        """Open, check and align one clip."""
+        clip, track, seconds = self._ingester(Source(**row))
+        return {**clip, "tracks": track, "seconds": seconds}
 
-        end = None if row["end"] != row["end"] else row["end"]
-        audio_N = read_audio(storage.join(self._output, row["audio"]), start=row["start"], end=end)
-        return add_phones(dict(row), audio_N) | {"seconds": len(audio_N) / SAMPLE_RATE}
+
+class CutStep:
+    """A recording -> its row of CUTS, or an error."""
+
+    def __init__(self, corpus: str) -> None:
+        self._parts = corpora.load(corpus).parts
+
+    def prepare(self, rows: "Sequence[Row]") -> None:
+        """Recordings are cut one by one."""
+
+    def __call__(self, row: "Row") -> "Row":
+        """Listen and look at one recording."""
+        assert self._parts is not None
+        return self._parts(Source(**row))

@@ -12,10 +12,12 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
+from types import MappingProxyType
 from typing import Any, Protocol, cast
 
 import pyarrow as pa
 
+from expclip import storage
 from expclip.errors import BadRequestError
 from ray_jobs import cluster, shards
 from ray_jobs.cluster import Resources
@@ -87,6 +89,7 @@ def map_table(
     *,
     table: str,
     schema: pa.Schema,
+    also: Mapping[str, pa.Schema] = MappingProxyType({}),
     resources: Resources = Resources(),  # noqa: B008 - frozen
     bad: Sequence[Failure] = (),
     intact: Callable[[str], bool] = lambda clip_id: True,
@@ -96,25 +99,38 @@ def map_table(
 
     `bad` are rows known to be wrong. A task is done if the table holds its request and `intact(clip_id)` finds its
     files. `report` is called whenever some rows have come back. A changed request replaces the clip's old row.
+    `also` are tables beside this one: a result that holds a row under such a name has it written there as well.
     """
     target = shards.with_request(schema)
+    beside = {name: shards.with_request(kind) for name, kind in also.items()}
     there = shards.done(table)
     todo = [t for t in tasks if t.request not in there.get(t.clip_id, ()) or not intact(t.clip_id)]
     summary = Summary(len(tasks) + len(bad), there=len(tasks) - len(todo), failures=list(bad))
     if todo:
-        _run(step, todo, summary, _Output(table, target), resources, report)
+        _run(step, todo, summary, _Output(table, target, beside), resources, report)
     failed = {failure.clip_id for failure in summary.failures}
-    shards.compact(
-        table, {t.clip_id: None if t.clip_id in failed else t.request for t in tasks} | dict.fromkeys(failed)
-    )
+    valid = {t.clip_id: None if t.clip_id in failed else t.request for t in tasks} | dict.fromkeys(failed)
+    for folder in (table, *(storage.join(storage.parent(table), name) for name in beside)):
+        shards.compact(folder, valid)
     shards.write_errors(f"{table}.errors", [vars(failure) for failure in summary.failures])
     return summary
 
 
 @dataclass(frozen=True)
 class _Output:
+    """Where a job's rows go: the table, and tables beside it by the name of the key that holds their rows."""
+
     table: str
     schema: pa.Schema
+    beside: Mapping[str, pa.Schema] = field(default_factory=dict)
+
+    def write(self, name: str, rows: Sequence[Row]) -> None:
+        """Write a shard of each table; the table itself last, because what stands there counts as done."""
+        for key, schema in self.beside.items():
+            found = [{**row[key], **{k: row[k] for k in (shards.KEY, shards.REQUEST)}} for row in rows if row.get(key)]
+            if found:
+                shards.write(storage.join(storage.parent(self.table), key), name, found, schema)
+        shards.write(self.table, name, rows, self.schema)
 
 
 def _run(
@@ -152,7 +168,7 @@ def _statuses(
     journal = ray.remote(num_cpus=0)(_Journal).remote()
     data = rd.from_arrow(blocks).map_batches(
         _Guard,
-        fn_constructor_args=(step, output.table, output.schema, resources.cpus, journal),
+        fn_constructor_args=(step, output.table, output.schema, resources.cpus, journal, output.beside),
         batch_size=None,  # a block is a batch
         batch_format="pyarrow",
         zero_copy_batch=True,
@@ -192,11 +208,17 @@ class _Guard:
     """Holds a step in a worker and keeps one bad row from hurting the others."""
 
     def __init__(
-        self, step: Callable[[], Step], table: str, schema: pa.Schema, cpus: float, journal: Any = None
+        self,
+        step: Callable[[], Step],
+        table: str,
+        schema: pa.Schema,
+        cpus: float,
+        journal: Any = None,
+        beside: Mapping[str, pa.Schema] = MappingProxyType({}),
     ) -> None:
         threads = max(1, int(cpus))
         os.environ["OMP_NUM_THREADS"] = str(threads)
-        self._table, self._schema, self._journal = table, schema, journal
+        self._output, self._journal = _Output(table, schema, beside), journal
         self._step: Step | None = None
         try:
             self._step = step()
@@ -230,10 +252,10 @@ class _Guard:
             except Exception as error:
                 status.append((clip_id, reason(error), 0.0, began))
             if time.monotonic() - flushed > _FLUSH_SECONDS:
-                shards.write(self._table, name, made, self._schema)
+                self._output.write(name, made)
                 flushed = time.monotonic()
         if made:
-            shards.write(self._table, name, made, self._schema)
+            self._output.write(name, made)
         return _status(status)
 
     def _begin(self, name: str) -> int:

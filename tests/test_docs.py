@@ -2,14 +2,16 @@
 
 import dataclasses
 import importlib
+import inspect
 import os
 import re
 from pathlib import Path
 
 import pytest
 
-from expclip import catalogue, exporters, schema
-from ray_jobs import cli
+from expclip import catalogue, corpora, exporters, schema
+from expclip.corpora import checks
+from ray_jobs import cli, ingest
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
@@ -57,8 +59,18 @@ def test_every_format_and_column_is_documented() -> None:
         assert f"`.{name}`" in README
     for column in catalogue.COLUMNS:
         assert f"`{column}`" in README
-    for table in (schema.CLIPS, schema.TRACKS, schema.ANIMATIONS):
+    for table in (schema.CLIPS, schema.TRACKS, schema.EXPRESSIONS, schema.CUTS, schema.ANIMATIONS):
         assert all(field.metadata and field.metadata[b"comment"] for field in table)
+
+
+def test_every_corpus_has_its_terms_and_every_note_its_meaning() -> None:
+    for name in corpora.CORPORA:
+        importer = corpora.load(name)
+        assert f"| `{name}` | {importer.brings} | {importer.licence} |" in JOBS
+        assert importer.layout
+        assert name in inspect.getsource(ingest.Config)
+    for kind, meaning in checks.KINDS.items():
+        assert f"| `{kind}` | {meaning} |" in JOBS
 
 
 def test_every_environment_variable_is_documented() -> None:

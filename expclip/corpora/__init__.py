@@ -1,47 +1,179 @@
-"""Corpora: one importer a corpus, each yielding rows of CLIPS and, where it brings weights, of TRACKS.
+"""Corpora: one importer a corpus, and the folders that ingested or synthesised corpora are.
 
-A corpus that has been ingested or synthesised is a folder: `clips/*.parquet`, `tracks/*.parquet`, `audio/*`; the
-column `audio` is relative to that folder. `read` gives it back.
+An importer is a module of three constants (LICENCE, BRINGS, LAYOUT) and of those of four functions that it needs:
+
+- `clips(tree, options)` yields a Source for every clip, by the names of files alone: nothing is opened that is not
+  an index of the corpus. Yielding nothing means that the folder does not hold the corpus.
+- `read(source, audio_folder)` opens one source, in whatever process, and returns what it found; what it raises is
+  that clip's error. Sound that lies packed in an archive is written to `audio_folder`.
+- `parts(source)` cuts a long recording into the clips it holds; most corpora come cut.
+- `expressions(tree)` yields rows of EXPRESSIONS, or {"id", "error"} for one that is broken.
+
+A corpus folder is `clips/*.parquet`, `tracks/*.parquet`, `expressions/*.parquet`, `audio/*`; the column `audio` is
+relative to that folder. `read` gives clips and tracks back.
 """
 
 import importlib
-from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any, Protocol, cast
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
 
 from expclip import storage
+from expclip.corpora.tree import Tree
 from expclip.errors import BadRequestError, unknown
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
     import pyarrow as pa
 
+    from expclip.rig import FloatArray
+
 Row = dict[str, Any]
-"""A row of CLIPS or TRACKS by column name."""
+"""A row of CLIPS, TRACKS or EXPRESSIONS by column name."""
 
 CORPORA = {
+    "3d-etf": "expclip.corpora.etf3d",
     "aligned": "expclip.corpora.aligned",
+    "beat": "expclip.corpora.beat",
+    "beat2": "expclip.corpora.beat2",
+    "blendvoca": "expclip.corpora.blendvoca",
+    "emo3d": "expclip.corpora.emo3d",
     "facegood": "expclip.corpora.facegood",
+    "folder": "expclip.corpora.folder",
     "grid": "expclip.corpora.grid",
-    "videos": "expclip.corpora.videos",
+    "livelink": "expclip.corpora.livelink",
+    "mead": "expclip.corpora.mead",
+    "mmhead": "expclip.corpora.mmhead",
+    "ravdess": "expclip.corpora.ravdess",
+    "vocaset": "expclip.corpora.vocaset",
 }
 """Corpus name -> module."""
 
 
-class Corpus(Protocol):
-    """What a corpus's module offers."""
+@dataclass(frozen=True)
+class Cut:
+    """How the importer `folder` cuts recordings into clips; scene changes always part two clips."""
 
-    def clips(self, root: str, *, audio_folder: str = "") -> Iterator[tuple[Row, Row | None]]:
-        """Yield a CLIPS row (without phones) and, where weights are known, its TRACKS row for every clip under `root`.
+    pause: float = 0.35  # seconds of silence that may part two clips
+    level: float = -35.0  # dB below which sound is silence
+    scene: float = 0.3  # how much a picture must differ from the last one to begin a scene, 0..1
+    shortest: float = 1.0  # seconds; what is shorter is left out and noted
+    longest: float = 20.0  # seconds; longer speech is cut at its best pause, else hard
 
-        Sound that lies packed in an archive is written to `audio_folder`. Raises BadRequestError if `root` does not
-        hold the corpus.
-        """
+
+@dataclass(frozen=True)
+class Options:
+    """Choices that some importers take."""
+
+    matrix: str = ""  # beat2: .npz with `matrix` (103, N) and `names` (N), from FLAME's expression and jaw to ARKit
+    cut: Cut = field(default_factory=Cut)  # folder
 
 
-def load(corpus: str) -> Corpus:
+@dataclass(frozen=True)
+class Source:
+    """A clip as a corpus's file names tell of it; nothing but JSON values, so that it can go to another process."""
+
+    clip: Row  # its row of CLIPS so far
+    files: Mapping[str, str] = field(default_factory=dict)  # what `read` opens, by role
+    key: str = ""  # its name within a packed file
+    options: Mapping[str, Any] = field(default_factory=dict)  # what `read` or `parts` must know beside
+
+
+@dataclass(frozen=True, eq=False)
+class Calibration:
+    """How a speaker's measured weights become ours: what rests comes to 0, then each channel gets its gain."""
+
+    rest_C: "FloatArray"
+    gain_C: "FloatArray"
+
+
+@dataclass(frozen=True, eq=False)
+class Measured:
+    """Weights (T, C) in the rig's order as a corpus has them: its own rest, rate and range, nothing clamped."""
+
+    weights_TC: "FloatArray"
+    time_T: "npt.NDArray[np.float64]"  # seconds of each frame from the clip's start, rising
+    valid_T: "npt.NDArray[np.bool_]"  # where a face was measured
+    channels: tuple[str, ...]  # what the corpus measures at all
+    mask: tuple[str, ...]  # what may be learnt from it
+    extractor: str  # what measured it
+    stated_fps: float = 0.0  # the corpus's word for its rate; 0: none
+    timed: bool = True  # whether the times come from the file, not from the stated rate
+    lag: float = 0.0  # seconds by which the face comes after the sound
+    calibration: Calibration | None = None  # None: the speaker's rest, found in his recordings, and no gain
+
+
+@dataclass(frozen=True, eq=False)
+class Found:
+    """What a source turned out to hold: its row of CLIPS with an absolute `audio`, its weights, what is odd."""
+
+    clip: Row
+    measured: Measured | None = None
+    notes: tuple[str, ...] = ()
+
+
+def _as_listed(source: Source, audio_folder: str) -> Found:
+    return Found(source.clip)
+
+
+@dataclass(frozen=True)
+class Importer:
+    """A corpus's module, with what it leaves out filled in."""
+
+    name: str
+    licence: str
+    brings: str
+    layout: str
+    clips: Callable[[Tree, Options], Iterator[Source]]
+    read: Callable[[Source, str], Found]
+    expressions: Callable[[Tree], Iterator[Row]]
+    parts: Callable[[Source], Row] | None
+
+
+def load(corpus: str) -> Importer:
     """Return the importer of a corpus by name."""
     if corpus not in CORPORA:
         raise unknown("corpus", corpus, CORPORA)
-    return cast(Corpus, importlib.import_module(CORPORA[corpus]))
+    module = importlib.import_module(CORPORA[corpus])
+    return Importer(
+        corpus,
+        module.LICENCE,
+        module.BRINGS,
+        module.LAYOUT,
+        getattr(module, "clips", lambda tree, options: iter(())),
+        getattr(module, "read", _as_listed),
+        getattr(module, "expressions", lambda tree: iter(())),
+        getattr(module, "parts", None),
+    )
+
+
+def tree(importer: Importer, root: str, options: Options, *, output: str = "") -> Tree:
+    """Return the files of a root that holds the corpus, without those in the folder `output`.
+
+    Raises BadRequestError, saying what was looked for, if it does not hold it.
+    """
+    if not storage.is_folder(root):
+        raise BadRequestError(f"no such folder: {root}")
+    files = Tree.of(root).without(output) if output else Tree.of(root)
+    if holds(importer, files, options):
+        return files
+    likely = [name for name in CORPORA if name != "folder" and _looks_like(name, files)]
+    hint = f"; it looks like {' or '.join(likely)}" if likely else ""
+    raise BadRequestError(f"{root} holds no {importer.name}: expected {importer.layout}{hint}")
+
+
+def holds(importer: Importer, files: Tree, options: Options) -> bool:
+    """Whether the files are those of the corpus, as far as their names tell."""
+    first = next(importer.clips(files, options), None) or next(importer.expressions(files), None)
+    return first is not None
+
+
+def _looks_like(corpus: str, files: Tree) -> bool:
+    try:
+        return holds(load(corpus), files, Options())
+    except (BadRequestError, OSError):  # its index is broken: a guess is not worth an error
+        return False
 
 
 def read(folder: str) -> tuple[list[Row], dict[str, "pa.Table"]]:
@@ -59,8 +191,11 @@ def read(folder: str) -> tuple[list[Row], dict[str, "pa.Table"]]:
     return clips, {name: tracks.slice(k, 1) for k, name in enumerate(names)}
 
 
-def table(folder: str) -> "pa.Table":
-    """Return all parquet files of a folder as one table; raises BadRequestError if there is none."""
+def table(folder: str, columns: list[str] | None = None) -> "pa.Table":
+    """Return all parquet files of a folder as one table, or some columns; raises BadRequestError if there is none.
+
+    Files that an earlier version wrote without a column have null there.
+    """
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -70,8 +205,10 @@ def table(folder: str) -> "pa.Table":
     tables = []
     for file in files:
         with storage.open_read(file) as content:
-            tables.append(pq.read_table(content))
-    return pa.concat_tables(tables)
+            parquet = pq.ParquetFile(content)
+            wanted = None if columns is None else [c for c in columns if c in parquet.schema_arrow.names]
+            tables.append(parquet.read(wanted))
+    return pa.concat_tables(tables, promote_options="default")
 
 
 def write_table(path: str, rows: list[Row], schema: "pa.Schema") -> None:

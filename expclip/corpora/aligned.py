@@ -6,35 +6,40 @@ times in seconds, ARPAbet; `speaker` and `emotion` are optional.
 
 import json
 from collections.abc import Iterator
-from pathlib import Path
 
 from expclip import storage
-from expclip.corpora import Row, rows
+from expclip.corpora import Options, Source, rows
+from expclip.corpora.tree import Tree
 from expclip.errors import BadRequestError
+
+LICENCE = "the user's own"
+BRINGS = "sound, words and phone times"
+LAYOUT = "phones.json beside NAME.wav, .flac or .ogg"
 
 SUFFIXES = (".wav", ".flac", ".ogg")
 
 
-def clips(root: str, *, audio_folder: str = "") -> Iterator[tuple[Row, Row | None]]:
-    """Yield every sound that the table names; see `corpora.Corpus`."""
-    table = Path(root) / "phones.json"
-    if not table.is_file():
-        raise BadRequestError(f"{root} holds no phones.json")
-    for name, entry in json.loads(storage.read_text(str(table))).items():
-        sound = next((p for p in sorted(Path(root).glob(f"{name}.*")) if p.suffix in SUFFIXES), None)
-        if sound is None:
-            raise BadRequestError(f"{root} holds no sound {name} ({', '.join(SUFFIXES)})")
+def clips(tree: Tree, options: Options) -> Iterator[Source]:
+    """Yield every sound that the table names; see `corpora`."""
+    table = tree.first("phones.json")
+    if not table:
+        return
+    try:
+        entries = dict(json.loads(storage.read_text(table)))
+    except ValueError as error:
+        raise BadRequestError(f"{table} is not a JSON object: {error}") from None
+    for name, entry in entries.items():
         spoken = [phone for word in entry["words"] for phone in word["phones"]]
         row = rows.clip_row(
-            f"aligned_{name}",
+            rows.slug("aligned", name),
             corpus="aligned",
             speaker=entry.get("speaker", name),
             split="test",
-            audio=str(sound),
+            audio=tree.beside(f"{name}.wav", SUFFIXES) or tree.path(f"{name}.wav"),
             text=entry.get("text", ""),
             language="en",
             emotion=entry.get("emotion", ""),
             phones=json.dumps(spoken),
-            licence="the user's own",
+            licence=LICENCE,
         )
-        yield row, None
+        yield Source(row)

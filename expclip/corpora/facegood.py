@@ -5,15 +5,17 @@ beside the sound, `KEY.npz` with `arkit` (T, names) 0..1, `arkit_names` and `fps
 """
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import numpy as np
 
-from expclip.corpora import Row, rows
-from expclip.errors import BadRequestError
+from expclip import storage
+from expclip.corpora import Found, Measured, Options, Source, rows
+from expclip.corpora.tree import Tree, stem
 from expclip.rig import load_rig
 
 LICENCE = "MIT, (c) 2022-2032 The FACEGOOD Authors"
+BRINGS = "Mandarin, one woman; ARKit tracks of the mouth where KEY.npz lies beside the sound"
+LAYOUT = "KEY.wav or KEY.flac of digits such as 1114_2_04, in the folder or in its wav/"
 
 TAUGHT = (
     *("jawOpen", "mouthFunnel", "mouthPucker", "mouthRollLower", "mouthRollUpper"),
@@ -28,30 +30,40 @@ TEST = ("1114_2_04",)
 PEAKS = {"jawOpen": 0.45}
 
 
-def clips(root: str, *, audio_folder: str = "") -> Iterator[tuple[Row, Row | None]]:
-    """Yield the recordings under `root`; see `corpora.Corpus`. Nothing is packed, so `audio_folder` is not used."""
-    folders = [folder for folder in (Path(root), Path(root) / "wav") if folder.is_dir()]
-    sounds = {p.stem: p for folder in folders for kind in ("wav", "flac") for p in sorted(folder.glob(f"*.{kind}"))}
-    if not sounds:
-        raise BadRequestError(f"{root} holds no .wav or .flac file, nor does its folder wav/")
+def clips(tree: Tree, options: Options) -> Iterator[Source]:
+    """Yield the recordings; see `corpora`."""
+    sounds = {stem(file): file for file, _ in tree.match(r"(wav/)?\d+_\d+_\d+\.(wav|flac)")}
     for key, sound in sorted(sounds.items()):
         row = rows.clip_row(
             f"facegood_{key}",
             corpus="facegood",
             speaker="facegood_woman",
             split="test" if key in TEST else "train",
-            audio=str(sound),
+            audio=tree.path(sound),
             language="zh",
             licence=LICENCE,
         )
-        npz = sound.with_suffix(".npz")
-        yield row, _track(key, npz) if npz.is_file() else None
+        weights = tree.beside(sound, (".npz",))
+        yield Source(row, {"weights": weights} if weights else {}, key)
 
 
-def _track(key: str, npz: Path) -> Row:
-    with np.load(npz) as table:
-        fps = float(table["fps"])
-        weights_TC = load_rig().reorder(table["arkit"], table["arkit_names"].tolist())
-    seen_T = np.asarray(np.isfinite(weights_TC).all(1))
-    part, valid = rows.resample(rows.normalise(weights_TC, seen_T, PEAKS), seen_T, fps)
-    return rows.track_row(f"facegood_{key}", part, valid, APART.get(key, TAUGHT), "capture")
+def read(source: Source, audio_folder: str) -> Found:
+    """Open a recording's weights, if it has some."""
+    if "weights" not in source.files:
+        return Found(source.clip)
+    with storage.open_read(source.files["weights"]) as file, np.load(file) as table:
+        fps, names = float(table["fps"]), table["arkit_names"].tolist()
+        weights_TC = load_rig().reorder(table["arkit"], names)
+    valid_T = np.asarray(np.isfinite(weights_TC).all(1))
+    measured = Measured(
+        weights_TC,
+        rows.uniform(len(weights_TC), fps),
+        valid_T,
+        channels=tuple(load_rig().canonical(name) for name in names),
+        mask=APART.get(source.key, TAUGHT),
+        extractor="capture",
+        stated_fps=fps,
+        timed=False,
+        calibration=rows.calibrate(weights_TC, valid_T, PEAKS),
+    )
+    return Found(source.clip, measured)

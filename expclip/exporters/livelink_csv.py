@@ -6,8 +6,10 @@ pairs stand exchanged in these files against the packets of the same app (`rig.o
 
 import csv
 import io
+from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from expclip import storage
 from expclip.animation import Animation
@@ -47,6 +49,16 @@ def _timecode(frame: int) -> bytes:
     return b"%02d:%02d:%02d:%02d.000" % (second // 3600 % 24, second // 60 % 60, second % 60, part)
 
 
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """The rows of a file as they stand: weights (T, C), seconds since the first row, and where a face was seen."""
+
+    weights_TC: FloatArray
+    time_T: npt.NDArray[np.float64]
+    seen_T: npt.NDArray[np.bool_]
+    nominal_fps: int
+
+
 def read(path: str) -> Animation:
     """Return the animation of a Live Link Face CSV, ours or captured, local or s3://.
 
@@ -54,6 +66,15 @@ def read(path: str) -> Animation:
     their nominal rate, so frames are placed by time; rows without a face are bridged linearly. The rotations are
     left out. Raises BadRequestError for another header, an unknown channel, a bad timecode or no row with a face.
     """
+    rows = read_rows(path)
+    seen = np.flatnonzero(rows.seen_T)
+    last = float(rows.time_T[-1])
+    weights_TC = _on_grid(rows.weights_TC[seen], rows.time_T[seen], last, rows.nominal_fps)
+    return Animation(weights_TC, float(rows.nominal_fps))
+
+
+def read_rows(path: str) -> Rows:
+    """Return the rows of a file, neither resampled nor bridged; raises BadRequestError as `read` does."""
     lines = list(csv.reader(io.StringIO(storage.read_text(path).lstrip("\ufeff"))))
     names = _names(lines[0] if lines else [], path)
     body = [line for line in lines[1:] if line]
@@ -61,13 +82,14 @@ def read(path: str) -> Animation:
     if not seen:
         raise BadRequestError(f"{path}: no row shows a face")
     fps = _nominal(body)
-    times_T = _seconds([line[0] for line in body], fps, path)
+    time_T = _seconds([line[0] for line in body], fps, path)
     try:
         values_TN = np.array([body[k][2:] for k in seen], np.float32)
     except ValueError:
         raise BadRequestError(f"{path}: a value is not a number") from None
-    weights_TC = load_rig().reorder(values_TN, names)
-    return Animation(_on_grid(weights_TC, times_T[seen], float(times_T[-1]), fps), float(fps))
+    weights_TC, seen_T = load_rig().zeros(len(body)), np.zeros(len(body), bool)
+    weights_TC[seen], seen_T[seen] = load_rig().reorder(values_TN, names), True
+    return Rows(weights_TC, time_T, seen_T, fps)
 
 
 def _names(header: list[str], path: str) -> list[str]:
@@ -84,7 +106,7 @@ def _nominal(body: list[list[str]]) -> int:
     return FPS if reached or len(body) < FPS // 2 else FPS // 2
 
 
-def _seconds(timecodes: list[str], fps: int, path: str) -> FloatArray:
+def _seconds(timecodes: list[str], fps: int, path: str) -> npt.NDArray[np.float64]:
     """Return seconds since the first timecode."""
     times = []
     for timecode in timecodes:
@@ -97,14 +119,14 @@ def _seconds(timecodes: list[str], fps: int, path: str) -> FloatArray:
     times_T += _DAY * np.concatenate([[0], np.cumsum(np.diff(times_T) < -_DAY / 2)])  # past midnight
     if not (np.diff(times_T) >= 0).all() or not times_T[-1] - times_T[0] <= _MAX_SECONDS:  # NaN fails, too
         raise BadRequestError(f"{path}: the timecodes do not run forward within {_MAX_SECONDS / 3600:g} hours")
-    return np.asarray(times_T - times_T[0])
+    return np.asarray(times_T - times_T[0], np.float64)
 
 
 def _has_face(line: list[str], count: int) -> bool:
     return len(line) == count + 2 and line[1].strip() not in ("", "0") and all(line[2:])
 
 
-def _on_grid(weights_TC: FloatArray, times_T: FloatArray, last: float, fps: int) -> FloatArray:
+def _on_grid(weights_TC: FloatArray, times_T: npt.NDArray[np.float64], last: float, fps: int) -> FloatArray:
     """Return weights at 0, 1/fps, ... up to the `last` second, linear between the given times."""
     grid = np.arange(round(last * fps) + 1) / fps
     columns = [np.interp(grid, times_T, channel) for channel in weights_TC.T]

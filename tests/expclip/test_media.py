@@ -103,3 +103,56 @@ def test_samples_can_be_written_to(tmp_path: Path, tone: np.ndarray) -> None:
     subprocess.run([media.ffmpeg(), "-v", "error", "-i", str(tmp_path / "t.wav"), str(tmp_path / "t.m4a")], check=True)
     for name in ("t.wav", "t.m4a"):
         assert media.read_audio(str(tmp_path / name)).flags.writeable
+
+
+def encode(wav: Path, name: str, *before: str) -> str:
+    path = wav.with_name(name)
+    subprocess.run([media.ffmpeg(), "-v", "error", *before, "-i", str(wav), str(path)], check=True)
+    return str(path)
+
+
+@pytest.mark.parametrize("name", ["n.wav", "n.flac", "n.ogg", "n.mp3", "n.m4a", "n.mp4"])
+def test_a_cut_of_a_long_file_is_just_that_part_of_the_whole(tmp_path: Path, name: str) -> None:
+    import soundfile
+
+    time = np.arange(44_100 * 12) / 44_100
+    sweep = (0.3 * np.sin(2 * np.pi * (200 + 80 * time) * time)).astype(np.float32)
+    soundfile.write(tmp_path / "sweep.wav", sweep, 44_100, subtype="FLOAT")
+    video = ("-f", "lavfi", "-i", "testsrc=s=64x64:d=12") if name == "n.mp4" else ()
+    path = encode(tmp_path / "sweep.wav", name, *video)
+    whole, part = media.read_audio(path), media.read_audio(path, start=5.313, end=8.02)
+    np.testing.assert_allclose(part, whole[round(5.313 * 16_000) : round(8.02 * 16_000)], atol=2e-3)
+    with pytest.raises(BadRequestError, match=r"start 25 s lies behind its end"):
+        media.read_audio(path, start=25)
+    with pytest.raises(BadRequestError, match=r"end 30 s lies behind its end \(1[12]\."):
+        media.read_audio(path, start=5, end=30)
+
+
+def test_pauses_and_scenes_are_found(tmp_path: Path) -> None:
+    noise = 0.1 * np.random.default_rng(0).standard_normal(80_000).astype(np.float32)
+    noise[16_000:32_000] = noise[64_000:] = 0
+    media.write_audio(str(tmp_path / "s.wav"), noise)
+    scenes = ("-f", "lavfi", "-i", "testsrc=s=96x64:d=2:r=25", "-f", "lavfi", "-i", "color=red:s=96x64:d=4:r=25")
+    command = [media.ffmpeg(), "-v", "error", *scenes, "-i", str(tmp_path / "s.wav"), "-filter_complex"]
+    out = ["[0:v][1:v]concat=n=2:v=1[v]", "-map", "[v]", "-map", "2:a", "-pix_fmt", "yuv420p", str(tmp_path / "v.mp4")]
+    subprocess.run([*command, *out], check=True)
+    for name in ("s.wav", "v.mp4"):  # the picture is a second longer than the sound
+        seconds, silences = media.find_silences(str(tmp_path / name), level=-35, least=0.3)
+        assert seconds == pytest.approx(5, abs=0.05)
+        assert [t for silence in silences for t in silence] == pytest.approx([1, 2, 4, 5], abs=0.05)
+    assert media.find_scenes(str(tmp_path / "v.mp4"), change=0.3) == pytest.approx((2.0,))
+    assert media.find_scenes(str(tmp_path / "v.mp4"), change=1.0) == ()
+
+
+def test_what_cannot_be_cut_is_named(tmp_path: Path, tone: np.ndarray) -> None:
+    media.write_audio(str(tmp_path / "deaf.wav"), tone)
+    (tmp_path / "x.mp4").write_bytes(b"no video")
+    command = [media.ffmpeg(), "-v", "error", "-f", "lavfi", "-i", "testsrc=s=64x64:d=1", str(tmp_path / "mute.mp4")]
+    subprocess.run(command, check=True)
+    for name, reason in (("x.mp4", "Invalid data"), ("mute.mp4", "matches no streams"), ("none.mp4", "no such file")):
+        with pytest.raises(BadRequestError, match=reason) as error:
+            media.find_silences(str(tmp_path / name), level=-35, least=0.3)
+        assert name in str(error.value)
+        assert "\n" not in str(error.value)
+    with pytest.raises(BadRequestError, match="matches no streams"):
+        media.find_scenes(str(tmp_path / "deaf.wav"), change=0.3)

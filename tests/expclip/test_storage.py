@@ -28,6 +28,22 @@ def test_written_files_are_found_and_read(folder: str) -> None:
     assert not storage.exists(path)
 
 
+def test_all_files_below_a_folder_are_listed_by_relative_path(folder: str) -> None:
+    for name in ("b/c/two.txt", "a.txt", "b/one.txt", ".hidden/x", "b/.y"):
+        storage.write_bytes(storage.join(folder, "top", name), b"x")
+    assert storage.walk(storage.join(folder, "top")) == ["a.txt", "b/c/two.txt", "b/one.txt"]
+    assert storage.walk(storage.join(folder, "none")) == []
+
+
+def test_a_stamp_changes_with_the_file(tmp_path: Path) -> None:
+    path = str(tmp_path / "a")
+    storage.write_bytes(path, b"one")
+    first = storage.stamp(path)
+    storage.write_bytes(path, b"other")
+    assert storage.stamp(path) not in ("", first)
+    assert storage.stamp(str(tmp_path / "none")) == ""
+
+
 def write_half(path: str) -> None:
     with storage.write_once(path) as name:
         Path(name).write_bytes(b"half")

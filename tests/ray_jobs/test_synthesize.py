@@ -1,18 +1,16 @@
-"""Jobs `synthesize` and `ingest` on a local cluster: tables, files, restart."""
+"""Job `synthesize` on a local cluster: tables, files, restart."""
 
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pytest
 import soundfile
 
 from expclip import corpora
 from expclip.corpora import phones
 from expclip.errors import BadRequestError
-from expclip.rig import load_rig
 from expclip.schema import CLIPS
-from ray_jobs import ingest, synthesize
+from ray_jobs import synthesize
 from ray_jobs.cluster import Resources
 
 pytestmark = [
@@ -44,24 +42,3 @@ def test_a_corpus_is_made_once_and_grows(ray_local: Any, tmp_path: Path, capsys:
 def test_hours_must_be_some(tmp_path: Path, hours: float) -> None:
     with pytest.raises(BadRequestError, match="hours"):
         synthesize.run(synthesize.Config(str(tmp_path), hours=hours))
-
-
-def test_a_corpus_is_ingested_and_a_bad_clip_is_reported(ray_local: Any, tmp_path: Path) -> None:
-    root, output, rig = tmp_path / "root", tmp_path / "out", load_rig()
-    root.mkdir()
-    for key in ("one", "two"):
-        soundfile.write(root / f"{key}.wav", np.zeros(16_000), 16_000)
-    (root / "two.wav").write_bytes(b"no sound at all")
-    np.savez(root / "one.npz", arkit=rig.zeros(30), arkit_names=np.array(rig.channels), fps=np.array(30.0))
-    result = ingest.run(ingest.Config("facegood", str(root), str(output), resources=ONE))
-    assert result == {"clips": 2, "tracks": 1, "failed": 1}
-    clips, tracks = corpora.read(str(output))
-    assert [row["clip_id"] for row in clips] == ["facegood_one"] == list(tracks)
-    assert Path(clips[0]["audio"]) == root / "one.wav"
-    errors = corpora.table(str(output / "clips.errors")).to_pylist()
-    assert "two.wav" in errors[0]["error"]
-
-
-def test_an_unknown_corpus_is_refused(tmp_path: Path) -> None:
-    with pytest.raises(BadRequestError, match="unknown corpus"):
-        ingest.run(ingest.Config("lrs3", str(tmp_path), str(tmp_path / "out")))

@@ -1,0 +1,161 @@
+"""Recordings of one's own: cut by pauses and scenes, one clip a piece."""
+
+import json
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+
+from expclip import media
+from expclip.corpora import Cut, Options, folder
+from expclip.errors import BadRequestError
+from expclip.media import read_audio
+
+CUT = Cut()
+
+
+def speech(*pieces: tuple[float, bool]) -> np.ndarray[Any, Any]:
+    """Return 16 kHz noise or silence, piece by piece, from (seconds, whether it is heard)."""
+    random = np.random.default_rng(0)
+    parts = [random.standard_normal(round(s * 16_000)) * (0.1 if heard else 0) for s, heard in pieces]
+    return np.concatenate(parts).astype(np.float32)
+
+
+def write_video(path: Path, samples: np.ndarray[Any, Any], *scenes: float) -> None:
+    """Write a video with that sound whose picture changes altogether after each of these seconds."""
+    sound = path.with_suffix(".tmp.wav")
+    soundfile.write(sound, samples, 16_000)
+    inputs = []
+    for k, seconds in enumerate(scenes):
+        inputs += [
+            "-f",
+            "lavfi",
+            "-i",
+            f"{('testsrc', 'color=red', 'color=blue')[k]}{':' if k else '='}s=96x64:d={seconds}:r=25",
+        ]
+    joined = "".join(f"[{k}:v]" for k in range(len(scenes))) + f"concat=n={len(scenes)}:v=1[v]"
+    command = [media.ffmpeg(), "-v", "error", *inputs, "-i", str(sound), "-filter_complex", joined, "-map", "[v]"]
+    subprocess.run([*command, "-map", f"{len(scenes)}:a", "-pix_fmt", "yuv420p", str(path)], check=True)
+    sound.unlink()
+
+
+def test_a_video_is_cut_by_pauses_and_scenes(tmp_path: Path, bring: Callable[..., Any]) -> None:
+    root = tmp_path / "root"
+    (root / "day one").mkdir(parents=True)
+    samples = speech((2.0, True), (1.5, False), (3.0, True), (0.4, False), (2.1, True))
+    write_video(root / "day one" / "anna.mp4", samples, 5.0, 4.0)
+    found = bring("folder", root)
+    assert found.errors == {}
+    spans = [(clip["start"], clip["end"]) for clip in found.clips.values()]
+    assert [s for span in spans for s in span] == pytest.approx([0, 2.25, 3.25, 5.0, 5.0, 9.0], abs=0.08)
+    first = next(iter(found.clips.values()))
+    assert first["clip_id"].startswith("folder_day-one_anna.mp4-")
+    assert first["clip_id"].endswith("_0000")
+    assert first["audio"] == first["video"] == str(root / "day one" / "anna.mp4")
+    assert first["speaker"] == "folder_anna"
+    assert found.tracks == {}
+    assert len({clip["audio_digest"] for clip in found.clips.values()}) == 3
+
+
+def test_sounds_speakers_words_and_files_that_hold_nothing(tmp_path: Path, bring: Callable[..., Any]) -> None:
+    soundfile.write(tmp_path / "whole.wav", speech((2.0, True)), 16_000)
+    (tmp_path / "whole.txt").write_text("just one line")
+    soundfile.write(
+        tmp_path / "two.flac", speech((2.0, True), (1.0, False), (0.3, True), (1.0, False), (2.0, True)), 16_000
+    )
+    (tmp_path / "two.txt").write_text("not of one clip")
+    soundfile.write(tmp_path / "quiet.wav", speech((2.0, False)), 16_000)
+    (tmp_path / "broken.mp4").write_bytes(b"no video")
+    (tmp_path / "empty.wav").write_bytes(b"")
+    (tmp_path / "speakers.json").write_text(json.dumps({"whole": "anna", "two": "ben"}))
+    found = bring("folder", tmp_path)
+    assert set(found.clips) == {"folder_whole.wav_0000", "folder_two.flac_0000", "folder_two.flac_0001"}
+    assert found.clips["folder_whole.wav_0000"]["text"] == "just one line"
+    assert found.clips["folder_two.flac_0000"]["text"] == ""
+    assert found.clips["folder_two.flac_0000"]["speaker"] == "folder_ben"
+    assert set(found.errors) == {"folder_quiet.wav", "folder_broken.mp4", "folder_empty.wav"}
+    assert "not silence" in found.errors["folder_quiet.wav"]
+    assert all("\n" not in error for error in found.errors.values())
+
+
+def test_a_sound_beside_a_video_is_the_videos(tmp_path: Path, bring: Callable[..., Any]) -> None:
+    command = [media.ffmpeg(), "-v", "error", "-f", "lavfi", "-i", "testsrc=s=64x64:d=3"]
+    subprocess.run([*command, str(tmp_path / "a.mp4")], check=True)  # without a sound of its own
+    soundfile.write(tmp_path / "a.wav", speech((2.0, True)), 16_000)
+    [clip] = bring("folder", tmp_path).clips.values()
+    assert (Path(clip["audio"]).name, Path(clip["video"]).name) == ("a.wav", "a.mp4")
+    assert clip["end"] == pytest.approx(2.0)
+
+
+def test_files_that_differ_in_suffix_alone_are_two(tmp_path: Path, bring: Callable[..., Any]) -> None:
+    for suffix in ("wav", "flac"):
+        soundfile.write(tmp_path / f"a.{suffix}", speech((2.0, True)), 16_000)
+    clips = bring("folder", tmp_path).clips
+    assert {name: Path(clip["audio"]).name for name, clip in clips.items()} == {
+        "folder_a.wav_0000": "a.wav",
+        "folder_a.flac_0000": "a.flac",
+    }
+
+
+@pytest.mark.parametrize(
+    ("silences", "scenes", "spans"),
+    [
+        ([], [], [(0, 10)]),
+        ([(0, 1), (9, 10)], [], [(0.75, 9.25)]),
+        ([(4, 4.5)], [], [(0, 10)]),  # a short pause parts nothing
+        ([(4, 5)], [], [(0, 4.25), (4.75, 10)]),
+        ([], [4.0], [(0, 4), (4, 10)]),
+        ([(3.9, 4.1)], [4.0], [(0, 3.95), (4.05, 10)]),
+        ([(0, 10)], [], []),
+        ([(0, 10)], [4.0], []),
+    ],
+)
+def test_spans(silences: Any, scenes: Any, spans: Any) -> None:
+    found, _ = folder.spans_of(10.0, silences, scenes, CUT)
+    assert [t for span in found for t in span] == pytest.approx([t for span in spans for t in span])
+
+
+def test_long_speech_is_cut_at_its_best_pause_or_hard() -> None:
+    cut = Cut(longest=10.0)
+    found, short = folder.spans_of(24.0, [(6.0, 6.2), (8.0, 8.5)], [], cut)
+    assert found[0] == (0.0, 8.25)
+    assert all(b - a <= 10 for a, b in found)
+    assert found[-1][1] == 24.0
+    assert [a for a, _ in found[1:]] == [b for _, b in found[:-1]]
+    assert short == []
+    hours, _ = folder.spans_of(4 * 3600.0, [], [], cut)
+    assert len(hours) == 1440
+
+
+def test_pieces_too_short_are_told() -> None:
+    found, short = folder.spans_of(10.0, [(0.5, 5.0)], [], CUT)
+    assert found == [(4.75, 10.0)]
+    assert short == [(0.0, 0.75)]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"longest": 0.0}, {"shortest": 6.0}, {"pause": 0.0}, {"level": 3.0}, {"scene": 0.0}, {"level": float("nan")}],
+)
+def test_cuts_that_make_no_sense_are_refused(tmp_path: Path, wrong: Any, bring: Callable[..., Any]) -> None:
+    (tmp_path / "a.wav").touch()
+    with pytest.raises(BadRequestError, match=rf"cut\.{next(iter(wrong))} is .*; valid: pause"):
+        bring("folder", tmp_path, Options(cut=Cut(**wrong)))
+
+
+def test_a_table_of_speakers_that_is_none_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
+    (tmp_path / "a.wav").touch()
+    (tmp_path / "speakers.json").write_text("[1]")
+    assert "speakers.json is not a JSON object" in refused("folder", tmp_path)
+
+
+def test_real_recordings_are_cut(shared_data: Path, bring: Callable[..., Any]) -> None:
+    found = bring("folder", shared_data / "face" / "grid")
+    assert found.errors == {}
+    assert len(found.clips) == 4
+    for clip in found.clips.values():
+        assert len(read_audio(clip["audio"], start=clip["start"], end=clip["end"])) > 16_000
