@@ -7,7 +7,7 @@ Workers write one row a clip into `FOLDER/tracks`, so that a killed job never le
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from expclip import storage
+from expclip import corpora, storage
 from expclip.schema import CLIPS
 
 
@@ -20,11 +20,9 @@ def joined(schema: pa.Schema) -> pa.Schema:
 
 def write_clips(folder: str) -> int:
     """Write `FOLDER/clips` anew from the rows in `FOLDER/tracks`; return how many there are."""
-    tables = []
-    for path in storage.listing(storage.join(folder, "tracks"), ".parquet"):
-        with storage.open_read(path) as file:
-            tables.append(pq.read_table(file, columns=CLIPS.names))
-    clips = pa.concat_tables(tables).select(CLIPS.names).cast(CLIPS) if tables else CLIPS.empty_table()
+    tracks, none = storage.join(folder, "tracks"), CLIPS.empty_table()
+    found = corpora.table(tracks, CLIPS.names) if storage.listing(tracks, ".parquet") else none
+    clips = pa.concat_tables([found, none], promote_options="default").select(CLIPS.names).cast(CLIPS)
     with storage.write_once(storage.join(folder, "clips/part-00000.parquet")) as name:
         pq.write_table(clips.sort_by("clip_id"), name, compression="zstd")
     return len(clips)
