@@ -128,7 +128,7 @@ def _unseen(mask: Sequence[str]) -> tuple[str, ...]:
 
 def _face(key: str, weights_C: FloatArray, told: Mapping[str, Any], options: SourceOptions) -> Item | None:
     """Return the item of an expression, None if it shows too little to be put into words."""
-    units = told.get("action_units") if "texts" in told else ""  # a clip's are of its style, not of one frame
+    units = told.get("action_units")
     aus = tead.reconciled(_units(units) if units else action_units.from_weights(weights_C))
     if len(aus) < 2:
         return None

@@ -20,6 +20,7 @@ from expclip.items import Item, SourceOptions
 from expclip.llm import Reply, Request, Settings
 from expclip.llm.cache import Cache
 from expclip.review import ReviewOptions
+from ray_jobs import vllm
 from ray_jobs.cluster import Resources
 from ray_jobs.vllm import Engine
 
@@ -60,7 +61,7 @@ def run(config: Config, report: "Callable[[Summary], None] | None" = None) -> "S
     storage.check_writable(config.output)
     storage.clear_partials(config.output)
 
-    from ray_jobs import pipeline, vllm
+    from ray_jobs import pipeline
 
     began = time.monotonic()
     chosen = sorted(found.items, key=lambda item: item.key)[: config.limit or None]
@@ -99,6 +100,8 @@ def _checked(config: Config) -> Config:
     cache = _absolute(config.cache) if config.cache else storage.join(output, "cache")
     config = replace(config, output=output, cache=cache, checkpoint=config.checkpoint and _absolute(config.checkpoint))
     llm.load(config.backend, config.llm, Cache())  # raises what it cannot use
+    if config.backend == "vllm":
+        vllm.check_installed()
     if config.backend == "openai":
         workers = config.resources.workers or 1
         rows = max(config.resources.block_rows, _ROUNDS * config.llm.in_flight // workers)

@@ -119,13 +119,18 @@ def after(row: Mapping[str, Any]) -> dict[str, Any]:
     }
 
 
-def engine_process(settings: Settings, engine: Engine) -> Process:
-    """Return the engine as a step over data sets; raises BadRequestError if vllm is not installed."""
+def check_installed() -> None:
+    """Raise BadRequestError if vllm is not installed here."""
     if util.find_spec("vllm") is None:
         raise BadRequestError(
             "backend vllm needs the package vllm on every node (pip install 'ray[llm]'), and a GPU; "
             "or serve the model and use backend openai"
         )
+
+
+def engine_process(settings: Settings, engine: Engine) -> Process:
+    """Return the engine as a step over data sets; raises BadRequestError if vllm is not installed."""
+    check_installed()
     from ray.data.llm import build_processor
 
     return cast(Process, build_processor(processor_config(settings, engine), preprocess=before, postprocess=after))
