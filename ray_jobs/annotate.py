@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 _REPORT_SECONDS = 5.0
 _ROUNDS = 16
-"""Answers that a worker's block holds for each request in flight: few pauses between blocks."""
+"""Rows of a worker's block for each request in flight: between blocks nothing is in flight."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +105,7 @@ def _checked(config: Config) -> Config:
     if config.backend == "openai":
         workers = config.resources.workers or 1
         rows = max(config.resources.block_rows, _ROUNDS * config.llm.in_flight // workers)
-        resources = replace(config.resources, workers=workers, block_rows=rows)
+        resources = replace(config.resources, workers=workers, block_rows=rows, blocks=1)
         config = replace(config, llm=config.llm.shared(workers), resources=resources)
     return config
 

@@ -46,6 +46,7 @@ class _Outcome:
     reply: Reply | None = None
     error: str = ""
     again: bool = False
+    malformed: bool = False  # the service does not understand the request, perhaps only how JSON is asked for
     after: float | None = None  # seconds the service asks to wait
 
 
@@ -128,8 +129,8 @@ class OpenAI:
             if outcome.reply is not None:
                 self._mode = mode
                 return outcome.reply
-            error = error or outcome.error if outcome.status in _MALFORMED else outcome.error
-            if outcome.status in _MALFORMED and mode + 1 < len(ANSWERS):
+            error = error or outcome.error if outcome.malformed else outcome.error
+            if outcome.malformed and mode + 1 < len(ANSWERS):
                 mode += 1
                 continue
             if outcome.status in _REFUSED:
@@ -200,8 +201,9 @@ def _outcome(status: int, text: str, headers: Mapping[str, str]) -> _Outcome:
             return _Outcome(status, _reply(json.loads(text)))
         except (ValueError, LookupError, TypeError, AttributeError):
             return _Outcome(status, error=f"the answer is no chat completion: {_line(text)!r}", again=True)
-    again = status in _AGAIN or status >= 500
-    return _Outcome(status, error=f"http {status}: {_message(text)}", again=again, after=retry_after(headers))
+    malformed = status in _MALFORMED or "response_format" in text  # llama.cpp's Python server says so with a 500
+    again = not malformed and (status in _AGAIN or status >= 500)
+    return _Outcome(status, None, f"http {status}: {_message(text)}", again, malformed, retry_after(headers))
 
 
 def _reply(completion: Mapping[str, Any]) -> Reply:

@@ -144,12 +144,15 @@ def test_one_poisoned_request_does_not_condemn_the_service(service: Any, service
     assert not any(reply.error for reply in replies[1:])
 
 
-def test_other_ways_of_asking_for_json_are_found_once(service: Any, service_module: Any, make: Make) -> None:
+@pytest.mark.parametrize("status", [400, 422, 500])
+def test_other_ways_of_asking_for_json_are_found_once(
+    service: Any, service_module: Any, make: Make, status: int
+) -> None:
     """Like llama.cpp's server, which knows no json_schema: the first request finds the way, later ones know it."""
 
     def strict(number: int, body: dict[str, Any]) -> Any:
         known = body.get("response_format", {}).get("type") == "json_object"
-        return service_module.GOOD if known else service_module.Say(422, "unknown response_format")
+        return service_module.GOOD if known else service_module.Say(status, "unknown response_format")
 
     service.script = strict
     one = make()
