@@ -123,10 +123,11 @@ def _table_rows(path: str) -> Iterator[tuple[str, Any]]:
 
     with storage.open_read(path) as file:
         try:
-            table = pq.read_table(file)
+            content = pq.ParquetFile(file)
+            table = content.read([name for name in FIELDS if name in content.schema_arrow.names])
         except pa.ArrowInvalid as error:
             raise BadRequestError(f"{path} is not a readable table: {error}") from None
-    for number, row in enumerate(table.select([n for n in FIELDS if n in table.column_names]).to_pylist(), 1):
+    for number, row in enumerate(table.to_pylist(), 1):
         yield f"{path}, row {number}", {k: dict(v) if isinstance(v, list) else v for k, v in row.items()}
 
 
