@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from expclip import action_units, peaks, schema, storage, tead
+from expclip import action_units, peaks, storage, tables, tead
 from expclip.animation import check_fps
 from expclip.catalogue import BadLine
 from expclip.errors import BadRequestError
@@ -47,25 +47,16 @@ def _clips(folder: str) -> dict[str, Mapping[str, Any]]:
     """Return by clip_id what CLIPS beside a folder of tracks says of each clip; nothing if there is no such table."""
     found: dict[str, Mapping[str, Any]] = {}
     for path in storage.listing(storage.join(storage.parent(folder), "clips"), ".parquet"):
-        found |= {row["clip_id"]: row for row in _read(path, _CLIP_COLUMNS).to_pylist()}
+        found |= {row["clip_id"]: row for row in tables.read(path, _CLIP_COLUMNS).to_pylist()}
     return found
-
-
-def _read(path: str, columns: Sequence[str]) -> "pa.Table":
-    """Return those of the columns that a file has."""
-    import pyarrow.parquet as pq
-
-    with storage.open_read(path) as file:
-        table = pq.ParquetFile(file)
-        return table.read([name for name in columns if name in table.schema_arrow.names])
 
 
 def _add_tracks(
     found: Found, files: Sequence[str], clips: Mapping[str, Mapping[str, Any]], options: SourceOptions
 ) -> None:
     for path in files:
-        table = _read(path, (*_CLIP_COLUMNS, "fps", "weights", "valid", "mask"))
-        order = _order(table, path)
+        table = tables.read(path, (*_CLIP_COLUMNS, "fps", "weights", "valid", "mask"))
+        order = tables.channel_order(table, path)
         for k in range(len(table)):
             row = table.slice(k, 1)
             told = {name: row[name][0].as_py() for name in row.column_names if name not in ("weights", "valid")}
@@ -88,35 +79,13 @@ def _peaks_of(row: "pa.Table", told: Mapping[str, Any], order: Sequence[int], op
     return items
 
 
-def _track(row: "pa.Table", order: Sequence[int]) -> tuple[FloatArray, peaks.BoolArray]:
+def _track(row: "pa.Table", order: Sequence[int]) -> tuple[FloatArray, tables.BoolArray]:
     """Return weights (T, C) in the rig's order and validity (T,) of a one-row table of TRACKS."""
-    frames = row["weights"].combine_chunks().flatten()
-    weights_TC = np.asarray(frames.flatten(), np.float32).reshape(len(frames), frames.type.list_size)[:, order]
-    valid_T = np.asarray(row["valid"].combine_chunks().flatten(), bool)
+    weights_TC, valid_T = tables.frames(row, order), tables.flags(row)
     if len(valid_T) != len(weights_TC):
         raise BadRequestError(f"{len(weights_TC)} frames of weights but {len(valid_T)} of valid")
-    _check(weights_TC[valid_T])
+    tables.check_range(weights_TC[valid_T])
     return weights_TC, valid_T
-
-
-def _check(weights: FloatArray) -> None:
-    outside = ~((weights >= 0) & (weights <= 1))  # NaN is outside
-    if outside.any():
-        raise BadRequestError(f"weight {float(weights[outside][0])!r} is outside 0..1")
-
-
-def _order(table: "pa.Table", path: str) -> list[int]:
-    """Return where each of the rig's channels stands in a table's weights, by the names that the table carries."""
-    names = schema.channels_of(table.schema)
-    if names is None:
-        raise BadRequestError(f"{path} does not name the channels of its weights (metadata `channels` of its schema)")
-    rig = load_rig()
-    places = {rig.index(name): k for k, name in enumerate(names)}
-    if len(places) < len(rig):
-        raise BadRequestError(
-            f"{path} lacks the channel {next(n for k, n in enumerate(rig.channels) if k not in places)}"
-        )
-    return [places[k] for k in range(len(rig))]
 
 
 def _unseen(mask: Sequence[str]) -> tuple[str, ...]:
@@ -145,8 +114,8 @@ def _face(key: str, weights_C: FloatArray, told: Mapping[str, Any], options: Sou
 
 def _add_expressions(found: Found, files: Sequence[str], options: SourceOptions) -> None:
     for path in files:
-        table = _read(path, _EXPRESSION_COLUMNS)
-        order = _order(table, path)
+        table = tables.read(path, _EXPRESSION_COLUMNS)
+        order = tables.channel_order(table, path)
         for row in table.to_pylist():
             if found.counts(row, options):
                 try:
@@ -165,7 +134,7 @@ def _expression(row: Mapping[str, Any], order: Sequence[int], options: SourceOpt
         corpus, licence = str(row.get("corpus") or ""), str(row.get("licence") or options.licence)
         return [replace(item, corpus=corpus, source=source, licence=licence) for item in items]
     weights_C = weights_C[order]
-    _check(weights_C)
+    tables.check_range(weights_C)
     mask = row.get("mask") or load_rig().channels
     item = _face(str(row["id"]), np.where(peaks.known_channels(mask, load_rig()), weights_C, 0), row, options)
     if item is None:

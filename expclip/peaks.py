@@ -8,11 +8,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from expclip.rig import FloatArray, Rig, load_rig
+from expclip.tables import BoolArray
 
-BoolArray = npt.NDArray[np.bool_]
 _PIECE = 2048
 """Frames whose windows are in memory at once."""
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from expclip import catalogue, faces, schema, storage, tead
+from expclip import catalogue, faces, schema, storage, tables, tead
 from expclip.catalogue import BadLine
 from expclip.errors import BadRequestError, unknown
 from expclip.items import Found, Item, SourceOptions, checked, text_item
@@ -57,14 +57,7 @@ def _folder(folder: str, options: SourceOptions) -> Found:
 
 
 def _tables(files: Sequence[str], folder: str, options: SourceOptions) -> Found:
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with storage.open_read(files[0]) as file:
-            columns = pq.read_schema(file)
-    except pa.ArrowInvalid as error:
-        raise BadRequestError(f"{files[0]} is not a readable table: {error}") from None
+    columns = tables.read_schema(files[0])
     kind = schema.kind_of(columns.names)
     if kind in ("TRACKS", "EXPRESSIONS"):
         return faces.read(kind, files, folder, options)

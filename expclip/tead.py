@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from expclip import action_units, storage
+from expclip import action_units, storage, tables
 from expclip.errors import BadRequestError
 from expclip.rig import FloatArray, Rig
 
@@ -118,15 +118,7 @@ def _rows(path: str) -> Iterator[tuple[str, Any]]:
 
 def _table_rows(path: str) -> Iterator[tuple[str, Any]]:
     """Yield the rows of a table with the columns of a record alone; maps become mappings."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    with storage.open_read(path) as file:
-        try:
-            content = pq.ParquetFile(file)
-            table = content.read([name for name in FIELDS if name in content.schema_arrow.names])
-        except pa.ArrowInvalid as error:
-            raise BadRequestError(f"{path} is not a readable table: {error}") from None
+    table = tables.read(path, FIELDS)
     for number, row in enumerate(table.to_pylist(), 1):
         yield f"{path}, row {number}", {k: dict(v) if isinstance(v, list) else v for k, v in row.items()}
 
