@@ -20,6 +20,11 @@ BoolArray = npt.NDArray[np.bool_]
 SUFFIX = ".parquet"
 
 
+def folder_of(path: str) -> str:
+    """Return the folder that holds a table's folder, which its paths are relative to; `path` is either or its file."""
+    return storage.parent(path if storage.is_folder(path) else storage.parent(path))
+
+
 def read_schema(path: str) -> "pa.Schema":
     """Return the columns of a file; raises BadRequestError if it is no table."""
     import pyarrow as pa
@@ -48,11 +53,17 @@ def read(path: str, columns: Sequence[str]) -> "pa.Table":
 def channel_order(table: "pa.Table", path: str) -> list[int]:
     """Return where each of the rig's channels stands in a table's weights, by the names that the table carries.
 
-    Raises BadRequestError if it carries none, an unknown one, or lacks a channel.
+    Raises BadRequestError if it carries none, an unknown one or another number of them, or lacks a channel.
     """
+    import pyarrow as pa
+
     names = schema.channels_of(table.schema)
     if names is None:
         raise BadRequestError(f"{path} does not name the channels of its weights (metadata `channels` of its schema)")
+    kind = table.schema.field("weights").type
+    kind = kind if pa.types.is_fixed_size_list(kind) else kind.value_type
+    if not pa.types.is_fixed_size_list(kind) or kind.list_size != len(names):
+        raise BadRequestError(f"{path}: weights are {kind}, not lists of {len(names)} for the channels it names")
     rig = load_rig()
     places = {rig.index(name): k for k, name in enumerate(names)}
     missing = [name for k, name in enumerate(rig.channels) if k not in places]

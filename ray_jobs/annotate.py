@@ -182,7 +182,7 @@ class AnnotateStep:
         verdict = self._judge.verdict(record, shown)
         if verdict.problem:
             raise BadRequestError(verdict.problem)
-        return answers.table_row(item, record, backend=self._config.backend, model=self._config.llm.model) | {
+        return answers.table_row(item, record, backend=self._config.backend, model=self._backend.model) | {
             "quality": verdict.quality, "signature": verdict.signature
         }  # fmt: skip
 
@@ -205,12 +205,12 @@ class AnnotateStep:
 
 def _take_out_repeats(config: Config, summary: "Summary", tasks: Sequence[Any]) -> None:
     """Move records that repeat an earlier one from the table to its errors."""
-    from expclip import review
+    from expclip import repeats
     from ray_jobs import pipeline, shards
 
     rows = {task.clip_id: task.row for task in tasks}
     table = _read(config.output, ["id", "texts", "signature"])
-    found = review.repeated(sorted(table, key=lambda row: (row["id"] in rows, row["id"])), config.review.alike)
+    found = repeats.repeated(sorted(table, key=lambda row: (row["id"] in rows, row["id"])), config.review.alike)
     found = {record_id: why for record_id, why in found.items() if record_id in rows}
     if found:
         summary.failures += [pipeline.Failure(key, json.dumps(rows[key]), why) for key, why in found.items()]

@@ -91,7 +91,9 @@ def stands(request: Request, reply: Reply) -> None:
 
 
 class Backend(Protocol):
-    """What answers."""
+    """What answers; `model` names it in the records that come of it."""
+
+    model: str
 
     def complete(self, requests: Sequence[Request], revise: Revise = stands) -> Iterator[Reply]:
         """Return the answers, in order. Work may begin before the first is asked for, and run ahead."""

@@ -58,7 +58,7 @@ class OpenAI:
             raise BadRequestError("backend openai needs llm.model, the model's name at the service")
         if settings.answer not in ANSWERS:
             raise unknown("value of llm.answer", settings.answer, ANSWERS)
-        self._settings, self._cache = settings, cache
+        self._settings, self._cache, self.model = settings, cache, settings.model
         self._mode = ANSWERS.index(settings.answer)
         self._url = settings.url.rstrip("/") + "/chat/completions"
         self._pace = Pace(settings.requests_per_minute, settings.tokens_per_minute)

@@ -17,7 +17,7 @@ class Stored:
     def __init__(self, settings: Settings, cache: Cache) -> None:
         if not settings.model:
             raise BadRequestError("backend vllm needs llm.model, a folder or hub name of the model to run")
-        self._settings, self._cache = settings, cache
+        self._settings, self._cache, self.model = settings, cache, settings.model
 
     def complete(self, requests: Sequence[Request], revise: Revise = stands) -> Iterator[Reply]:
         """Return the answers, in order; a question that was never answered has an error."""

@@ -36,7 +36,7 @@ class Template:
     """
 
     def __init__(self, settings: Settings, cache: Cache) -> None:
-        self._checkpoint = settings.model or None
+        self._checkpoint, self.model = settings.model or None, VERSION
 
     def complete(self, requests: Sequence[Request], revise: Revise = stands) -> Iterator[Reply]:
         """Return the answers, each written when it is asked for; `revise` would only get the same again."""

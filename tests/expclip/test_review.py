@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from expclip import review, tead
+from expclip import repeats, review, tead
 from expclip.model import ExpCLIP, ExpCLIPConfig
 from expclip.review import Judge, ReviewOptions
 
@@ -80,13 +80,13 @@ def test_later_records_that_repeat_are_named_with_the_earlier() -> None:
         row("5", d, e, description="D 4"),
         row("6", f, c),
     ]
-    assert review.repeated(rows, 0.95) == {
+    assert repeats.repeated(rows, 0.95) == {
         "2": "prompt is nearly the same as that of 1",
         "3": "situation is nearly the same as that of 1",
         "5": "description is that of 4",
     }
-    assert set(review.repeated(rows, 2.0)) == {"5"}
-    assert review.repeated([], 0.95) == {}
+    assert set(repeats.repeated(rows, 2.0)) == {"5"}
+    assert repeats.repeated([], 0.95) == {}
 
 
 @pytest.mark.model
