@@ -71,7 +71,7 @@ def read(path: str, defaults: Line = DEFAULTS) -> tuple[list[Line], list[BadLine
     Raises BadRequestError if the file is missing, unreadable or empty, if a column is unknown, missing or repeated,
     or if two rows have the same clip_id.
     """
-    rows = _rows(path)
+    rows = read_rows(path)
     _check_columns(rows, path)
     counts = Counter(str(row["clip_id"]) for row in rows if not _absent(row.get("clip_id")))
     repeated = [clip_id for clip_id, count in counts.items() if count > 1]
@@ -100,7 +100,11 @@ def _bad(row: Mapping[str, Any], error: str) -> BadLine:
     return BadLine(_text(row.get("clip_id")), json.dumps(dict(row), default=str, ensure_ascii=False), error)
 
 
-def _rows(path: str) -> list[Row]:
+def read_rows(path: str) -> list[Row]:
+    """Return the rows of a .csv, .parquet or .jsonl file, whatever their columns.
+
+    Raises BadRequestError if the file is missing, unreadable or empty.
+    """
     if not is_catalogue(path):
         raise BadRequestError(f"{path}: unknown suffix of a catalogue; valid: {', '.join(SUFFIXES)}")
     if not storage.exists(path):
@@ -158,9 +162,14 @@ def _check_columns(rows: list[Row], path: str) -> None:
             raise BadRequestError(f"{path}: missing column {name!r}; needed: {', '.join(REQUIRED)}")
 
 
-def _line(row: Row, folder: str, defaults: Line) -> Line:
+def check_cells(row: Mapping[str, Any]) -> None:
+    """Raise BadRequestError if a row of a .csv has more cells than there are columns."""
     if _SURPLUS in row:
         raise BadRequestError(f"more cells than columns: {row[_SURPLUS]!r} (quote texts that hold commas)")
+
+
+def _line(row: Row, folder: str, defaults: Line) -> Line:
+    check_cells(row)
     clip_id, audio = _text(row.get("clip_id")), _text(row.get("audio"))
     if not _CLIP_ID.fullmatch(clip_id):
         raise BadRequestError(f"clip_id {clip_id!r} is not made of 1 to 100 of: letters, digits, '.', '_', '-'")

@@ -58,8 +58,11 @@ def lexicon() -> Lexicon:
     return Lexicon(**table)
 
 
-def describe(expression: Mapping[str, float], random: Random) -> str:
-    """Return a sentence that says what an expression shows, region by region or in any order."""
+def describe(expression: Mapping[str, float], random: Random, *, rest: bool = True) -> str:
+    """Return a sentence that says what an expression shows, region by region or in any order.
+
+    Without `rest` it says nothing of what the expression does not show.
+    """
     left = dict(expression)
     clauses: list[str] = []
     for units, phrases in _shuffled(lexicon().together, random):
@@ -71,7 +74,7 @@ def describe(expression: Mapping[str, float], random: Random) -> str:
     clauses += _gaze(left, random)
     clauses += [_clause(code, value, random) for code, value in left.items()]
     random.shuffle(clauses)
-    if random.random() < 0.3 or not clauses:
+    if (random.random() < 0.3 and rest) or not clauses:
         clauses.append(_rest(expression, random))
     return _sentence(clauses, random)
 

@@ -5,7 +5,7 @@ Rows that failed are written with ERRORS to `TABLE.errors`.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 
 import pyarrow as pa
 
@@ -112,12 +112,54 @@ ERRORS = pa.schema(
 
 TEAD = _schema(
     {
-        "id": (pa.string(), "file letter, dash, four digits; decides the split"),
+        "id": (
+            pa.string(),
+            "file letter, dash, four digits; a generated record ends in -v1, -v2 ...; decides the split",
+        ),
         "emotion": (pa.string(), "free wording of the state"),
         "category": (pa.string(), "one of seven emotions, neutral, or mixed"),
         "valence": (pa.float64(), "unpleasant -1 to pleasant 1"),
         "arousal": (pa.float64(), "calm -1 to excited 1"),
         "texts": (pa.map_(pa.string(), pa.string()), "kind (tag, prompt, situation, description) to text"),
         "aus": (pa.map_(pa.string(), pa.float64()), "action unit, L or R when one-sided, to intensity 0.05..1"),
+        "weights": (pa.list_(pa.float32(), len(load_rig())), "the expression, 0..1: as measured, or made of the units"),
+        "direction": (pa.string(), "what was there first: expression or text"),
+        "corpus": (pa.string(), "corpus of what was there first, or empty"),
+        "source": (pa.string(), "where in it: clip and second, id or line"),
+        "licence": (pa.string(), "terms of the source"),
+        "backend": (pa.string(), "what wrote the rest: template, openai or vllm"),
+        "model": (pa.string(), "language model, or the phrasebook's version"),
+        "prompt_version": (pa.string(), "version of the instructions the model was given"),
+        "quality": (pa.float64(), "agreement of texts and expression by ExpCLIP, -1..1; NaN: not judged"),
+        "signature": (pa.binary(), "sign bits of prompt and situation in the text tower; near-duplicates share most"),
     }
 )
+
+TABLES = {
+    "CLIPS": CLIPS,
+    "TRACKS": TRACKS,
+    "EXPRESSIONS": EXPRESSIONS,
+    "TEAD": TEAD,
+    "ANIMATIONS": ANIMATIONS,
+    "ERRORS": ERRORS,
+}
+_TELLING = {
+    "TEAD": {"id", "texts", "aus"},
+    "ANIMATIONS": {"clip_id", "weights", "style"},
+    "TRACKS": {"clip_id", "fps", "weights", "valid"},
+    "EXPRESSIONS": {"id", "weights", "texts"},
+    "CLIPS": {"clip_id", "audio", "speaker"},
+    "ERRORS": {"row", "error"},
+}
+
+
+def kind_of(columns: Iterable[str]) -> str | None:
+    """Return the name of the table that has these columns (and perhaps more), such as `TRACKS`; None: none of ours."""
+    names = set(columns)
+    return next((kind for kind, telling in _TELLING.items() if telling <= names), None)
+
+
+def channels_of(table: pa.Schema) -> tuple[str, ...] | None:
+    """Return the names of the channels that a table's weights stand in order of, None if it does not say."""
+    names = (table.metadata or {}).get(b"channels")
+    return tuple(json.loads(names)) if names else None

@@ -40,7 +40,7 @@ class Config:
     """What to train, on what, for how long."""
 
     output: str = ""  # folder of the checkpoint to write; empty: nothing is written
-    tead: str = ""  # folder of TEAD records; empty: those that ship
+    tead: str = ""  # folder of TEAD records, or several with commas, of which `seed` is the set that ships; empty: seed
     start: str = ""  # checkpoint to start from, whose style space (the expression encoder) stays as it is
     model: ExpCLIPConfig = field(default_factory=ExpCLIPConfig)
     mix: Mix = field(default_factory=Mix)
@@ -105,8 +105,9 @@ def fit(settings: Config, report: Report | None = None) -> Fitted:
         late = bool(settings.minutes) and time.monotonic() - started > 60 * settings.minutes
         if step % settings.every == 0 or step == settings.steps or late:
             figures |= trainer.look(parts["val"])
-            waited = 0 if figures["val"] > best else waited + 1
-            if figures["val"] > best:
+            better = figures["val"] > best or not parts["val"]  # with nothing held out, the last weights are kept
+            waited = 0 if better else waited + 1
+            if better:
                 best, kept = figures["val"], trainer.averaged()
         if report:
             report(step, figures)

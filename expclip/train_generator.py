@@ -53,7 +53,7 @@ class Config:
     initial: str = ""  # checkpoint whose generator training starts from; empty: from scratch
     whisper: str = ""  # safetensors of a Whisper encoder to distil from; empty: no teacher
     cache: str = ""  # local folder that keeps the teacher's features between runs; empty: computed anew
-    tead: str = ""  # folder of TEAD records; empty: those that ship
+    tead: str = ""  # folder of TEAD records, or several with commas, of which `seed` is the set that ships; empty: seed
     texts: int = 3000  # most TEAD texts whose styles are drawn from, beside all expressions; 0: all
     model: GeneratorConfig = field(default_factory=GeneratorConfig)
     epa: EpaOptions = field(default_factory=EpaOptions)

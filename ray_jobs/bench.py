@@ -5,11 +5,14 @@ models compute with one thread, so that a real-time factor is one of a core. On 
 by CPU time; those by the clock belong to a quiet one.
 """
 
+import asyncio
+import json
 import os
 import resource
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -29,6 +32,9 @@ class Config:
     clips: int = 300  # of the bulk job
     seconds: float = 5.0  # of each clip
     frames: int = 60  # to render
+    answers: int = 256  # of a language model's service, to annotate with
+    latency: float = 1.0  # seconds of each
+    in_flight: int = 8  # asked for at once
 
 
 @dataclass(frozen=True)
@@ -48,6 +54,7 @@ def main() -> None:
         path = _make_catalogue(Path(folder), chosen)
         _command(Path(folder), chosen)
         _bulk(Path(folder), path, chosen)
+        _annotation(Path(folder), chosen)
     _renderer(chosen)
 
 
@@ -140,6 +147,85 @@ def _loop(output: Path, lines: list[catalogue.Line], chosen: Config) -> Spent:
         made = [{"clip_id": row["clip_id"], **step(row)} for row in rows]
         shards.write(str(output / "animations"), f"part-{start}", made, schema.ANIMATIONS)
     return Spent(time.perf_counter() - wall, time.process_time() - cpu)
+
+
+class _Endpoint:
+    """An OpenAI-compatible service on loopback that takes a fixed time for each answer, on a loop in a thread."""
+
+    def __init__(self, latency: float) -> None:
+        self.first = 0.0  # when it was first asked
+        self._latency = latency
+        self._loop = asyncio.new_event_loop()
+        threading.Thread(target=self._loop.run_forever, daemon=True).start()
+        started = asyncio.run_coroutine_threadsafe(asyncio.start_server(self._serve, "127.0.0.1", 0), self._loop)
+        self.url = f"http://127.0.0.1:{started.result().sockets[0].getsockname()[1]}/v1"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while head := await reader.readline():
+            while (line := await reader.readline()).strip():
+                head += line
+            length = int(head.lower().split(b"content-length:")[1].split(b"\r\n")[0])
+            body = json.loads(await reader.readexactly(length))
+            self.first = self.first or time.perf_counter()
+            await asyncio.sleep(self._latency)
+            content = _completion(body["seed"])
+            writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(content) + content)
+        writer.close()
+
+
+def _completion(number: int) -> bytes:
+    answer = {
+        "emotion": "calm joy", "category": "happiness", "valence": 0.5, "arousal": 0.1, "tag": "calm joy",
+        "action_units": [{"unit": "AU12", "intensity": 0.4}, {"unit": "AU6", "intensity": 0.3}],
+        "situation": f"The train number {number} is on time and the seat by the window is free.",
+        "description": f"Lip corners up a little, cheeks lifted, look number {number}.",
+    }  # fmt: skip
+    choice = {"message": {"content": json.dumps(answer)}, "finish_reason": "stop"}
+    return json.dumps({"choices": [choice], "usage": {"prompt_tokens": 1000, "completion_tokens": 150}}).encode()
+
+
+def _annotation(folder: Path, chosen: Config) -> None:
+    """Texts by a bare client and by the job with one worker, both with as many requests in flight."""
+    from expclip.llm import Settings
+    from expclip.review import ReviewOptions
+    from ray_jobs import annotate
+
+    bare, endpoint = _Endpoint(chosen.latency), _Endpoint(chosen.latency)
+    bare_s = asyncio.run(_ask(bare.url, chosen))
+    (folder / "texts.txt").write_text(
+        "\n".join(f"Say line {k} with quiet joy." for k in range(chosen.answers)), "utf-8"
+    )
+    settings = annotate.Config(
+        str(folder / "texts.txt"), str(folder / "tead"), "openai",
+        Settings(endpoint.url, "bench", in_flight=chosen.in_flight), review=ReviewOptions(quality=-1, alike=2),
+        checkpoint=chosen.checkpoint,
+    )  # fmt: skip
+    marks: list[tuple[float, float]] = []
+    summary = annotate.run(settings, report=lambda now: marks.append((time.perf_counter(), now.work_s)))
+    job_s = marks[-1][0] - endpoint.first
+    print()
+    _print(
+        f"answers of {chosen.latency:g} s, {chosen.in_flight} in flight: bare client",
+        f"{chosen.answers / bare_s:.1f} /s",
+    )
+    _print("job, one worker, from its first request on", f"{summary.done / job_s:.1f} /s", f"{summary.failed} rejected")
+    _print("  share of the bare client", f"{100 * bare_s / job_s:.0f} %", "at least 90")
+
+
+async def _ask(url: str, chosen: Config) -> float:
+    """Return the seconds in which a bare client gets all answers."""
+    import aiohttp
+
+    slots = asyncio.Semaphore(chosen.in_flight)
+
+    async def one(session: aiohttp.ClientSession, number: int) -> None:
+        async with slots, session.post(f"{url}/chat/completions", json={"seed": number}) as response:
+            await response.read()
+
+    async with aiohttp.ClientSession() as session:
+        began = time.perf_counter()
+        await asyncio.gather(*(one(session, number) for number in range(chosen.answers)))
+        return time.perf_counter() - began
 
 
 def _renderer(chosen: Config) -> None:

@@ -33,6 +33,10 @@ class Job:
 JOBS = {
     "ingest": Job("ray_jobs.ingest", "a corpus -> tables CLIPS, TRACKS and EXPRESSIONS", ("corpus", "root")),
     "synthesize": Job("ray_jobs.synthesize", "synthetic speech with mouth motion -> CLIPS and TRACKS"),
+    "annotate": Job(
+        "ray_jobs.annotate", "faces get texts, texts get faces: TRACKS, EXPRESSIONS, texts -> TEAD", ("input",)
+    ),
+    "check": Job("ray_jobs.check", "any table of ours -> what is in it and what is wrong", ("path",), output="report"),
     "train-expclip": Job("ray_jobs.train_expclip", "TEAD -> the text and expression towers"),
     "train-generator": Job("ray_jobs.train_generator", "CLIPS, TRACKS and TEAD -> the generator", output="checkpoint"),
     "evaluate": Job("ray_jobs.evaluate", "a checkpoint and held-out clips -> the quality table", output="report"),

@@ -33,6 +33,7 @@ class Resources:
     cpus: float = 1.0  # CPUs of a worker, which are also its threads
     gpus: float = 0.0  # GPUs of a worker
     block_rows: int = 32  # rows that a worker takes at once, at most
+    blocks: int = 8  # blocks for each worker, at least: more make loads even, fewer cost less
     address: str = ""  # cluster to join; empty: RAY_ADDRESS, else a local one
 
 

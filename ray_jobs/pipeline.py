@@ -22,8 +22,6 @@ from expclip.errors import BadRequestError
 from ray_jobs import cluster, shards
 from ray_jobs.cluster import Resources
 
-_BLOCKS_A_WORKER = 8
-"""Blocks of a small job for each worker: enough for even loads, few enough for little overhead."""
 _FLUSH_SECONDS = 5.0
 """A worker writes its unfinished shard at least this often, between two rows."""
 _DEATHS = 2
@@ -144,7 +142,7 @@ def _run(
     rows = {task.clip_id: json.dumps(dict(task.row)) for task in todo}
     with cluster.connected(resources) as ray:
         summary.workers = min(cluster.worker_count(ray, resources), len(todo))
-        size = min(resources.block_rows, -(-len(todo) // (summary.workers * _BLOCKS_A_WORKER)))
+        size = min(resources.block_rows, -(-len(todo) // (summary.workers * resources.blocks)))
         blocks = [_block(todo[start : start + size], rows) for start in range(0, len(todo), size)]
         summary.workers = min(summary.workers, len(blocks))
         for status in _statuses(ray, step, blocks, output, resources, summary.workers):

@@ -1,6 +1,8 @@
 """Fixtures for the whole suite: one local Ray cluster a run, optional material, a little speech-like sound."""
 
+import importlib.util
 import os
+import sys
 import tempfile
 import uuid
 from collections.abc import Iterator
@@ -94,6 +96,25 @@ def s3_folder(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     s3fs.S3FileSystem().makedirs("expclip-tests", exist_ok=True)
     yield f"s3://expclip-tests/{uuid.uuid4().hex[:8]}"
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture(scope="session")
+def service_module() -> Any:
+    """The module `tests/service.py`, which no path leads to."""
+    spec = importlib.util.spec_from_file_location("service", ROOT / "tests" / "service.py")
+    assert spec
+    assert spec.loader
+    module = sys.modules["service"] = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.fixture
+def service(service_module: Any) -> Iterator[Any]:
+    """A language model's service on loopback that does as a test says."""
+    running = service_module.Service()
+    yield running
+    running.stop()
 
 
 @pytest.fixture(scope="session")

@@ -5,7 +5,7 @@ import json
 
 import pytest
 
-from expclip import tead
+from expclip import corpora, schema, tead
 from expclip.errors import BadRequestError
 
 GOOD = tead.Record(
@@ -92,6 +92,53 @@ def test_each_rule_is_checked(change: dict[str, object], problem: str) -> None:
     assert tead.validate([GOOD]) == []
     found = tead.validate([dataclasses.replace(GOOD, **change)])  # type: ignore[arg-type]
     assert any(problem in line for line in found), found
+
+
+def test_generated_records_have_ids_of_their_own_and_serve_training() -> None:
+    for name in ("c1-f00042-v1", "A-0004-v2", "text-0a1b2c3d4e5f-v10", "F-v1"):
+        assert tead.split_of(name) == "train"
+        assert tead.validate([dataclasses.replace(GOOD, id=name)]) == []
+    for name in ("", "v1", "-v1", "a b-v1", "AB-0001", "c1-f00042"):
+        assert tead.validate([dataclasses.replace(GOOD, id=name)])
+        assert tead.split_of(name) == "train"
+
+
+def test_generated_records_may_share_tags_but_nothing_else() -> None:
+    first = dataclasses.replace(GOOD, id="a-v1")
+    texts = {kind: f"{text} Twice." for kind, text in GOOD.texts.items()} | {"tag": "calm joy"}
+    assert tead.validate([first, dataclasses.replace(first, id="b-v1", texts=texts)]) == []
+    texts["prompt"] = GOOD.texts["prompt"].upper()
+    assert "prompt used 2 times" in tead.validate([first, dataclasses.replace(first, id="b-v1", texts=texts)])[0]
+
+
+@pytest.mark.parametrize(
+    ("aus", "expected"),
+    [
+        ({"AU12": 0.337, "AU6": 0.02}, {"AU12": 0.35}),
+        ({"AU5": 0.5, "AU43": 0.45}, {"AU5": 0.5}),
+        ({"AU5": 0.25, "AU43": 0.45}, {"AU43": 0.45, "AU5": 0.25}),
+        ({"AU26L": 0.2, "AU27": 0.6}, {"AU27": 0.6}),
+        ({"AU24": 0.4, "AU26": 0.5}, {"AU26": 0.5}),
+        ({"AU63L": 0.3, "AU63R": 0.5, "AU30": 0.4, "AU45": 0.9}, {"AU63": 0.5}),
+        ({f"AU{k}": 0.1 + k / 100 for k in (1, 2, 4, 6, 7, 9, 10, 12, 14, 17, 18)}, 9),
+    ],
+)
+def test_measured_units_are_brought_to_what_a_record_holds(aus: dict[str, float], expected: object) -> None:
+    found = tead.reconciled(aus)
+    assert (len(found) if isinstance(expected, int) else found) == expected
+    assert list(found.values()) == sorted(found.values(), reverse=True)
+    assert not list(tead.unit_problems(found, "neutral"))
+
+
+def test_a_table_is_read_as_lines_are(tmp_path) -> None:  # type: ignore[no-untyped-def]
+    records = tead.load()[:5]
+    rows = [{**vars(r), "texts": list(r.texts.items()), "aus": list(r.aus.items())} for r in records]
+    corpora.write_table(str(tmp_path / "p.parquet"), rows, schema.TEAD)
+    assert tead.load(str(tmp_path)) == records
+    (tmp_path / "bad").mkdir()
+    (tmp_path / "bad" / "p.parquet").write_bytes(b"no table")
+    with pytest.raises(BadRequestError, match="is not a readable table"):
+        tead.load(str(tmp_path / "bad"))
 
 
 def test_repeats_are_found_across_records() -> None:

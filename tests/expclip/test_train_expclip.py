@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from expclip import checkpoint, retrieval, tead, train_expclip
+from expclip import checkpoint, corpora, retrieval, schema, tead, train_expclip
 from expclip.model import ExpCLIP, ExpCLIPConfig
 from expclip.train_expclip import Config, Mix
 
@@ -68,6 +68,21 @@ def test_seed_decides(tiny: Callable[..., Config]) -> None:
 def test_training_stops_when_it_no_longer_helps(tiny: Callable[..., Config]) -> None:
     fitted = train_expclip.fit(tiny(steps=40, every=1, patience=0, head_rate=0.0, tower_rate=0.0))
     assert fitted.steps < 40
+
+
+def test_generated_records_are_trained_on_to_the_end(tiny: Callable[..., Config], folder: str, tmp_path: Path) -> None:
+    """A table as `annotate` writes it has no validation split: no look may stop the training or keep early weights."""
+    rows = [
+        {**vars(r), "id": f"x.{r.id}-v1", "texts": list(r.texts.items()), "aus": list(r.aus.items()), "model": "m"}
+        for r in tead.load(folder, split="train")
+    ]
+    corpora.write_table(str(tmp_path / "p.parquet"), rows, schema.TEAD)
+    assert len(tead.load(str(tmp_path))) == len(rows)
+    fitted = train_expclip.fit(tiny(tead=str(tmp_path), steps=20, every=1, patience=0))
+    assert fitted.steps == 20
+    both = train_expclip.fit(tiny(tead=f"{folder},{tmp_path}", steps=2))
+    assert len(both.records) == 60 + len(rows)
+    assert "val_tag_au_f1" in both.metrics
 
 
 def test_frozen_tower_trains_heads_alone(tiny: Callable[..., Config], tiny_bert: str) -> None:

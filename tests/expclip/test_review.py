@@ -1,0 +1,103 @@
+"""Review: agreement, copies within a record and between records; by a tiny ExpCLIP, and by the one that ships."""
+
+import dataclasses
+
+import numpy as np
+import pytest
+import torch
+
+from expclip import repeats, review, tead
+from expclip.model import ExpCLIP, ExpCLIPConfig
+from expclip.review import Judge, ReviewOptions
+
+RECORD = tead.load(split="train")[0]
+
+
+@pytest.fixture(scope="module")
+def tiny(tiny_bert: str) -> ExpCLIP:
+    torch.manual_seed(0)
+    return ExpCLIP(ExpCLIPConfig(tower=tiny_bert, embedding=8, hidden=8, lora_rank=0)).eval()
+
+
+def record(**texts: str) -> tead.Record:
+    return dataclasses.replace(RECORD, texts={**RECORD.texts, **texts})
+
+
+def test_texts_of_a_record_must_differ(tiny: ExpCLIP) -> None:
+    told = record(prompt="happy a smile", situation="very happy smile happy", description="sad very")
+    judge = Judge(tiny, ReviewOptions(quality=-1, alike=0.9999))
+    assert judge.verdict(told).problem == ""
+    same = dataclasses.replace(told, texts={**told.texts, "situation": "happy a smile"})
+    assert judge.verdict(same).problem == "prompt says the same as situation"
+
+
+def test_texts_of_examples_must_not_come_back(tiny: ExpCLIP) -> None:
+    told = record(prompt="happy a smile", situation="very happy smile happy", description="sad very")
+    example = record(prompt="sad", situation="happy happy very smile", description="a")
+    close = float(
+        np.dot(*(Judge(tiny, ReviewOptions())._features([told.texts["situation"], example.texts["situation"]])))
+    )
+    verdict = Judge(tiny, ReviewOptions(quality=-1, alike=close - 1e-4)).verdict(told, [example])
+    assert "situation is an example's: 'happy happy very smile'" in verdict.problem
+
+
+def test_disagreement_is_a_problem_and_neutral_faces_are_not_judged(tiny: ExpCLIP) -> None:
+    told = record(prompt="happy a smile", situation="very happy smile happy", description="sad very")
+    verdict = Judge(tiny, ReviewOptions(quality=1.0, alike=2)).verdict(told)
+    assert -1 <= verdict.quality < 1
+    assert "texts and expression do not agree" in verdict.problem
+    neutral = Judge(tiny, ReviewOptions(quality=1.0, alike=2)).verdict(dataclasses.replace(told, aus={}))
+    assert np.isnan(neutral.quality)
+    assert neutral.problem == ""
+
+
+def test_signatures_tell_angles() -> None:
+    random = np.random.default_rng(1)
+    first = random.standard_normal(384)
+    other = random.standard_normal(384)
+    other -= first * (other @ first) / (first @ first)
+    first, other = first / np.linalg.norm(first), other / np.linalg.norm(other)
+    for cosine in (1.0, 0.97, 0.9, 0.5, 0.0):
+        near = (cosine * first + np.sqrt(1 - cosine**2) * other).astype(np.float32)
+        one, two = (np.frombuffer(review.signature([v.astype(np.float32)]), np.uint8) for v in (first, near))
+        share = np.unpackbits(one ^ two).mean()
+        assert np.cos(np.pi * share) == pytest.approx(cosine, abs=0.09)
+
+
+def row(name: str, prompt: np.ndarray, situation: np.ndarray, **texts: str) -> dict[str, object]:
+    told = {"tag": "same", "prompt": f"p {name}", "situation": f"s {name}", "description": f"d {name}"} | texts
+    return {"id": name, "texts": list(told.items()), "signature": review.signature([prompt, situation])}
+
+
+def test_later_records_that_repeat_are_named_with_the_earlier() -> None:
+    random = np.random.default_rng(0)
+    a, b, c, d, e, f = random.standard_normal((6, 32)).astype(np.float32)
+    rows = [
+        row("1", a, b),
+        row("2", a + 0.01 * c, d),
+        row("3", e, b + 0.01 * a),
+        row("4", c, f),
+        row("5", d, e, description="D 4"),
+        row("6", f, c),
+    ]
+    assert repeats.repeated(rows, 0.95) == {
+        "2": "prompt is nearly the same as that of 1",
+        "3": "situation is nearly the same as that of 1",
+        "5": "description is that of 4",
+    }
+    assert set(repeats.repeated(rows, 2.0)) == {"5"}
+    assert repeats.repeated([], 0.95) == {}
+
+
+@pytest.mark.model
+def test_the_model_that_ships_tells_fitting_texts_from_others() -> None:
+    records = tead.load(split="test")[:24]
+    judge = Judge(review.load_model(), ReviewOptions())
+    own = [judge.verdict(one) for one in records]
+    turned = [
+        judge.verdict(dataclasses.replace(one, aus=other.aus))
+        for one, other in zip(records, records[12:] + records[:12], strict=True)
+    ]
+    assert sum(not verdict.problem for verdict in own) >= 22
+    assert sum(bool(verdict.problem) for verdict in turned) >= 14
+    assert np.median([v.quality for v in own]) > 0.2 > 0.1 > np.median([v.quality for v in turned])
