@@ -20,9 +20,7 @@ class PeakOptions:
     per_clip: int = 3  # expressions of one clip at most
     apart: float = 1.0  # seconds between two peaks of a clip at least
     hold: float = 0.3  # seconds around a peak of which the median is taken: shorter than that is a blink or a phone
-    strength: float = (
-        0.35  # length of the vector of weights, blinks and gaze left out, from which a face shows something
-    )
+    strength: float = 0.35  # length of the vector of weights, without lids and gaze, from which a face shows something
     distance: float = 0.3  # length of the difference below which two expressions are the same
 
 
