@@ -32,7 +32,7 @@ Action units: {units}.
 What the fields mean:
 - emotion: the state in free words, such as "faint disappointment".
 - category: one of {categories}.
-- valence: from -1 (unpleasant) to 1 (pleasant); arousal: from -1 (calm) to 1 (excited).
+- valence: from -1 (unpleasant) to 1 (pleasant); arousal: from -1 (calm) to 1 (excited); in steps of 0.05.
 - tag: 1 to 5 words that name the style.
 - prompt: 3 to 32 words, an instruction as a director or a user would type it.
 - situation: 6 to 36 words, a scene that implies the feeling without naming it, and without any part of a face.
@@ -148,15 +148,22 @@ def _field(record: tead.Record, name: str) -> Any:
 
 
 def answer_schema(item: Item) -> dict[str, Any]:
-    """Return the JSON schema of an item's answer, in the subset that strict services know."""
-    unit = {"unit": {"type": "string", "enum": _codes()}, "intensity": {"type": "number", "minimum": 0, "maximum": 1}}
+    """Return the JSON schema of an item's answer, in the subset that strict services know.
+
+    Numbers are chosen from steps of 0.05: few services keep to a minimum and a maximum.
+    """
+    unit = {"unit": {"type": "string", "enum": _codes()}, "intensity": {"type": "number", "enum": _steps(1, 20)}}
     kinds: dict[str, dict[str, Any]] = {
         "category": {"type": "string", "enum": list(tead.CATEGORIES)},
-        "valence": {"type": "number", "minimum": -1, "maximum": 1},
-        "arousal": {"type": "number", "minimum": -1, "maximum": 1},
+        "valence": {"type": "number", "enum": _steps(-20, 20)},
+        "arousal": {"type": "number", "enum": _steps(-20, 20)},
         "action_units": {"type": "array", "maxItems": tead.MAX_UNITS, "items": _object(unit)},
     }
     return _object({name: kinds.get(name, {"type": "string"}) for name in wanted(item)})
+
+
+def _steps(first: int, last: int) -> list[float]:
+    return [step / 20 for step in range(first, last + 1)]
 
 
 def _object(properties: Mapping[str, Any]) -> dict[str, Any]:

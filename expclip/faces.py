@@ -21,6 +21,8 @@ from expclip.rig import FloatArray, load_rig
 if TYPE_CHECKING:
     import pyarrow as pa
 
+_TRACE = 0.1
+"""Measured intensities below this are noise rather than an expression."""
 _CLIP_COLUMNS = ("clip_id", "corpus", "split", "emotion", "licence")
 _EXPRESSION_COLUMNS = (
     *("id", "corpus", "source", "split", "weights", "mask", "action_units", "texts", "emotion", "licence"),
@@ -98,7 +100,9 @@ def _unseen(mask: Sequence[str]) -> tuple[str, ...]:
 def _face(key: str, weights_C: FloatArray, told: Mapping[str, Any], options: SourceOptions) -> Item | None:
     """Return the item of an expression, None if it shows too little to be put into words."""
     units = told.get("action_units")
-    aus = tead.reconciled(_units(units) if units else action_units.from_weights(weights_C))
+    aus = tead.reconciled(
+        _units(units) if units else {c: v for c, v in action_units.from_weights(weights_C).items() if v >= _TRACE}
+    )
     if len(aus) < 2:
         return None
     label = str(told.get("emotion") or "")

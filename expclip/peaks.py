@@ -12,9 +12,6 @@ import numpy as np
 from expclip.rig import FloatArray, Rig, load_rig
 from expclip.tables import BoolArray
 
-_PIECE = 2048
-"""Frames whose windows are in memory at once."""
-
 
 @dataclass(frozen=True)
 class PeakOptions:
@@ -23,9 +20,7 @@ class PeakOptions:
     per_clip: int = 3  # expressions of one clip at most
     apart: float = 1.0  # seconds between two peaks of a clip at least
     hold: float = 0.3  # seconds around a peak of which the median is taken: shorter than that is a blink or a phone
-    strength: float = (
-        0.35  # length of the vector of weights, blinks and gaze left out, from which a face shows something
-    )
+    strength: float = 0.35  # length of the vector of weights, without lids and gaze, from which a face shows something
     distance: float = 0.3  # length of the difference below which two expressions are the same
 
 
@@ -40,6 +35,8 @@ def peaks(
 ) -> list[tuple[int, FloatArray]]:
     """Return frame and held weights (C,) of a track's peaks, strongest first; channels outside `mask` are 0."""
     rig = rig or load_rig()
+    if not valid_T.any():
+        return []
     held_TC = _held(np.where(known_channels(mask, rig), weights_TC, 0), valid_T, max(1, round(options.hold * fps)))
     strength_T = np.linalg.norm(held_TC[:, _telling(rig)], axis=1) * valid_T
     found: list[tuple[int, FloatArray]] = []
@@ -60,14 +57,16 @@ def known_channels(mask: Sequence[str], rig: Rig) -> BoolArray:
 
 
 def _held(weights_TC: FloatArray, valid_T: BoolArray, window: int) -> FloatArray:
-    """Return the running median over `window` frames, of the valid ones among them; 0 where no face was measured."""
-    known_TC = np.where(valid_T[:, None], weights_TC, np.nan).astype(np.float32)
-    padded_TC = np.pad(known_TC, ((window // 2, window - 1 - window // 2), (0, 0)), constant_values=np.nan)
-    windows_TCW = np.lib.stride_tricks.sliding_window_view(padded_TC, window, axis=0)
-    held_TC = np.zeros_like(known_TC)
-    for start in range(0, len(known_TC), _PIECE):
-        rows = start + np.flatnonzero(valid_T[start : start + _PIECE])  # a valid frame's window holds that, at least
-        held_TC[rows] = np.nanmedian(windows_TCW[rows], axis=-1)
+    """Return the running median over `window` frames; frames without a face take the nearest one's before it."""
+    from scipy import ndimage
+
+    known = np.flatnonzero(valid_T)
+    nearest_T = np.rint(np.interp(np.arange(len(valid_T)), known, np.arange(len(known)))).astype(int)
+    bridged_TC = weights_TC[known[nearest_T]]
+    moving = np.flatnonzero(bridged_TC.any(0))
+    held_TC: FloatArray = np.zeros_like(bridged_TC)
+    if len(moving):
+        held_TC[:, moving] = ndimage.median_filter(bridged_TC[:, moving], size=(window, 1), mode="nearest")
     return held_TC
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from expclip import action_units, tead
-from expclip.repeats import ALIKE, BITS, COMPARED
+from expclip.repeats import BITS, COMPARED
 from expclip.rig import FloatArray
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ class ReviewOptions:
     """What a record must reach."""
 
     quality: float = 0.1  # least agreement of texts and expression, -1..1; 1 in 100 of TEAD's test split has less
-    alike: float = ALIKE  # cosine of features from which two texts are the same one; above 1: nothing is
+    alike: float = 0.95  # cosine of features from which two texts are the same one; above 1: nothing is
 
 
 @dataclass(frozen=True)

@@ -106,7 +106,7 @@ def _checked(config: Config) -> Config:
         workers = config.resources.workers or 1
         rows = max(config.resources.block_rows, _ROUNDS * config.llm.in_flight // workers)
         resources = replace(config.resources, workers=workers, block_rows=rows, blocks=1)
-        config = replace(config, llm=config.llm.shared(workers), resources=resources)
+        config = replace(config, llm=llm.shared(config.llm, workers), resources=resources)
     return config
 
 
@@ -256,7 +256,7 @@ def closing(summary: "Summary", config: Config, before: tuple[int, int, int], wa
         ("mean agreement of texts and faces", f"{sum(quality) / len(quality):.2f}" if quality else "-"),
         ("answers paid for", f"{paid}"),
         ("tokens", f"{tokens_in} in, {tokens_out} out"),
-        ("cost", f"{config.llm.cost(tokens_in, tokens_out):.4f}"),
+        ("cost", f"{llm.cost(config.llm, tokens_in, tokens_out):.4f}"),
         ("time", f"{wall_s:.1f} s"),
         ("table", storage.join(config.output, "*.parquet")),
     ]

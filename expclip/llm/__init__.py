@@ -29,14 +29,12 @@ class Settings:
     """Which model answers, how it is asked, and how fast."""
 
     url: str = "http://127.0.0.1:8000/v1"  # of an OpenAI-compatible service
-    model: str = ""  # its name at the service; for vllm a folder or hub name
+    model: str = ""  # its name at the service; vllm: a folder or hub name; template: a checkpoint, empty the default
     key_variable: str = "EXPCLIP_LLM_KEY"  # environment variable with the service's key, on every node; unset: no key
     temperature: float = 0.8
     max_tokens: int = 700  # of one answer
     answer: str = "json_schema"  # how JSON is asked for first: json_schema, json_object_schema, json_object or text
-    body: Mapping[str, Any] = field(
-        default_factory=dict
-    )  # more of the request, e.g. {top_p = 0.9}; "" leaves a key out
+    body: Mapping[str, Any] = field(default_factory=dict)  # more of each request; "" leaves one of its keys out
     in_flight: int = 16  # requests at once, all workers together; so are the two limits
     requests_per_minute: float = 0.0  # 0: no limit
     tokens_per_minute: float = 0.0  # asked and answered; 0: no limit
@@ -45,18 +43,20 @@ class Settings:
     price_in: float = 0.0  # for a million tokens asked
     price_out: float = 0.0  # for a million tokens answered
 
-    def shared(self, workers: int) -> "Settings":
-        """Return one worker's part of the limits."""
-        return replace(
-            self,
-            in_flight=max(1, self.in_flight // workers),
-            requests_per_minute=self.requests_per_minute / workers,
-            tokens_per_minute=self.tokens_per_minute / workers,
-        )
 
-    def cost(self, tokens_in: int, tokens_out: int) -> float:
-        """Return what so many tokens cost."""
-        return (tokens_in * self.price_in + tokens_out * self.price_out) / 1e6
+def shared(settings: Settings, workers: int) -> Settings:
+    """Return one worker's part of the limits."""
+    return replace(
+        settings,
+        in_flight=max(1, settings.in_flight // workers),
+        requests_per_minute=settings.requests_per_minute / workers,
+        tokens_per_minute=settings.tokens_per_minute / workers,
+    )
+
+
+def cost(settings: Settings, tokens_in: int, tokens_out: int) -> float:
+    """Return what so many tokens cost."""
+    return (tokens_in * settings.price_in + tokens_out * settings.price_out) / 1e6
 
 
 @dataclass(frozen=True)

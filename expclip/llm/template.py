@@ -115,8 +115,8 @@ def _texts(aus: Mapping[str, float], weights_C: FloatArray, item: Item, random: 
     return {
         "emotion": near[0],
         "tag": tag,
-        "prompt": _fitting("prompt", lambda: _prompt(tag, aus, random)),
-        "description": _fitting("description", lambda: phrases.describe(aus, random, rest=not item.unseen)),
+        "prompt": _fitting("prompt", lambda number: _prompt(tag, aus, random)),
+        "description": _fitting("description", lambda number: _description(aus, item, number, random)),
     }
 
 
@@ -127,13 +127,19 @@ def _prompt(tag: str, aus: Mapping[str, float], random: Random) -> str:
     return text[:1].upper() + text[1:]
 
 
-def _fitting(kind: str, write: Callable[[], str]) -> str:
-    """Return the first of a few writings that a record may hold, or the last."""
-    text = write()
-    for _ in range(_WRITINGS):
+def _description(aus: Mapping[str, float], item: Item, number: int, random: Random) -> str:
+    """Return a description; where several were too long, one that leaves out the weakest units."""
+    told = dict(list(aus.items())[: max(2, len(aus) - number // 3)])
+    return phrases.describe(told, random, rest=not item.unseen)
+
+
+def _fitting(kind: str, write: Callable[[int], str]) -> str:
+    """Return the first of a few writings that a record may hold, or the last; they are numbered from 0."""
+    text = write(0)
+    for number in range(1, _WRITINGS):
         if not any(tead.text_problems(kind, text)):
             break
-        text = write()
+        text = write(number)
     return text
 
 

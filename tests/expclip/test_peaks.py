@@ -76,14 +76,6 @@ def test_only_measured_frames_and_known_channels_count() -> None:
     assert not found(weights, np.zeros(len(weights), bool))
 
 
-def test_long_tracks_are_done_piece_by_piece(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = found(*track((1, 2, SMILE), (4, 5, FROWN)))
-    monkeypatch.setattr(peaks, "_PIECE", 37)
-    for (frame, held), (again, same) in zip(whole, found(*track((1, 2, SMILE), (4, 5, FROWN))), strict=True):
-        assert frame == again
-        np.testing.assert_array_equal(held, same)
-
-
 def test_of_like_expressions_the_strongest_stays() -> None:
     base = RIG.weights(SMILE)
     rows = np.stack([base * 0.9, base, RIG.weights(FROWN), base * 0.95, base * 0.5])

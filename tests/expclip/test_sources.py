@@ -16,7 +16,13 @@ from expclip.items import SourceOptions
 from expclip.rig import load_rig
 
 RIG = load_rig()
-SMILE = {"mouthSmileLeft": 0.6, "mouthSmileRight": 0.6, "cheekSquintLeft": 0.4, "cheekSquintRight": 0.4}
+SMILE = {
+    "mouthSmileLeft": 0.6,
+    "mouthSmileRight": 0.6,
+    "cheekSquintLeft": 0.4,
+    "cheekSquintRight": 0.4,
+    "jawOpen": 0.01,
+}
 FROWN = {"browDownLeft": 0.8, "browDownRight": 0.8, "mouthFrownLeft": 0.5, "mouthFrownRight": 0.5}
 
 

@@ -71,6 +71,7 @@ def test_a_small_model_answers_within_the_schema(url: str, tmp_path: Path) -> No
         if not reply.cut:
             given = json.loads(reply.text)
             assert set(given) == set(annotate.wanted(item))
-            assert given["category"] in request.schema["properties"]["category"]["enum"]
+            for name in ("category", "valence", "arousal"):
+                assert given[name] in request.schema["properties"][name]["enum"]
     assert not all(reply.cut for reply in replies)
     assert Cache(str(tmp_path)).get(llm.request_key(settings, requests[0])) is not None

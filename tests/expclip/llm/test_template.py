@@ -62,6 +62,17 @@ def test_nothing_is_said_of_what_was_not_measured() -> None:
         assert not any(word in text for word in ("brow", "forehead", "rest of the face", "everything else"))
 
 
+def test_faces_that_show_much_are_told_in_few_enough_words() -> None:
+    codes = ("AU1L", "AU2R", "AU4", "AU6L", "AU9", "AU10", "AU16", "AU20", "AU26")
+    aus = {code: 0.9 - 0.05 * k for k, code in enumerate(codes)}
+    one = Item("m", aus, tuple(action_units.to_weights(aus).tolist()))
+    requests = [annotate.build(one, variant) for variant in range(1, 60)]
+    faults = [
+        answers.fault(request, reply) for request, reply in zip(requests, BACKEND.complete(requests), strict=True)
+    ]
+    assert set(faults) == {""}
+
+
 @pytest.mark.model
 def test_a_text_gets_the_expression_that_expclip_reads_in_it() -> None:
     texts = ["beaming with joy", "she is furious and about to shout", "The corners of the mouth sink, chin pushed up."]
