@@ -4,7 +4,7 @@
 B batch, T frames at 50 Hz, N samples, C channels, D style dimension.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -53,14 +53,16 @@ class Animator:
         prompt: str = "",
         *,
         image: str | None = None,
-        weights: FloatArray | None = None,
+        weights: FloatArray | Mapping[str, float] | None = None,
         intensity: float = 1.0,
     ) -> Style:
-        """Return the style of a prompt, of an image file, or of an expression in weights (C,); just one of them.
+        """Return the style of one of: a prompt, an image file, an expression in weights ((C,) or by channel name).
 
         `intensity` (0..1.5) multiplies the strength that the prompt itself has. Raises BadRequestError for an empty
         or over-long prompt, an intensity out of range, or an image when the checkpoint has no image tower.
         """
+        if isinstance(weights, Mapping):
+            weights = self.rig.weights(weights)
         given = [bool(prompt.strip()), image is not None, weights is not None]
         if sum(given) > 1:
             raise BadRequestError("give one of prompt, image and weights")

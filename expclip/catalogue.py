@@ -73,10 +73,11 @@ def read(path: str, defaults: Line = DEFAULTS) -> tuple[list[Line], list[BadLine
     """
     rows = read_rows(path)
     _check_columns(rows, path)
-    counts = Counter(str(row["clip_id"]) for row in rows if not _absent(row.get("clip_id")))
-    repeated = [clip_id for clip_id, count in counts.items() if count > 1]
+    # Capitals do not tell two files apart everywhere.
+    counts = Counter(str(row["clip_id"]).lower() for row in rows if not _absent(row.get("clip_id")))
+    repeated = [row["clip_id"] for row in rows if counts[str(row.get("clip_id")).lower()] > 1]
     if repeated:
-        raise BadRequestError(f"{path}: duplicate clip_id {repeated[0]!r}; each row needs its own")
+        raise BadRequestError(f"{path}: duplicate clip_id {str(repeated[0])!r}; each row needs its own")
     folder = storage.parent(path) if storage.is_remote(path) else os.path.dirname(os.path.abspath(path))
     lines: list[Line] = []
     bad: list[BadLine] = []

@@ -96,7 +96,7 @@ def _decode(name: str, path: str, rate: int, *, first: int, last: int | None) ->
             if begin:
                 file.seek(begin)
             samples = file.read(count, dtype="float32", always_2d=True).mean(1)
-    except soundfile.LibsndfileError:
+    except (soundfile.LibsndfileError, TypeError):  # a TypeError: soundfile wants more to know of a .raw file
         return _decode_ffmpeg(name, path, rate, first=first, last=last)
     if count - len(samples) > source_rate / 10:
         there, declared = ((begin + frames) / source_rate for frames in (len(samples), count))
@@ -115,6 +115,8 @@ def _decode_ffmpeg(name: str, path: str, rate: int, *, first: int, last: int | N
         *("-af", "aresample=async=1:first_pts=0", "-ac", "1", "-ar", str(rate), "-f", "f32le", "-"),
     ]
     done = subprocess.run(command, capture_output=True, check=False)
+    if b"matches no streams" in done.stderr:
+        raise BadRequestError(f"{path}: no sound in the file")
     if done.returncode or not (done.stdout or first):
         lines = done.stderr.decode(errors="replace").strip().replace(name, path).splitlines()
         reason = lines[-1] if lines else "no samples"

@@ -69,6 +69,8 @@ MAX_PROMPT = 1000
 def check_prompt(prompt: str) -> str:
     """Return the prompt without outer blanks; raises BadRequestError if it is empty or longer than 1,000 characters."""
     text = " ".join(prompt.split())
+    if not text.isascii() and any(0xD800 <= ord(letter) <= 0xDFFF for letter in text):
+        raise BadRequestError("the prompt is not text in UTF-8")
     if not text:
         raise BadRequestError("the prompt is empty; say a feeling, such as 'a shy smile'")
     if len(prompt) > MAX_PROMPT:

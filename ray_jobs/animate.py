@@ -13,7 +13,9 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from expclip import catalogue, checkpoint, exporters, storage
+from expclip.animation import check_fps
 from expclip.errors import unknown
+from expclip.style import check_intensity
 from ray_jobs.cluster import Resources
 
 if TYPE_CHECKING:
@@ -53,6 +55,8 @@ def run(
             raise unknown("format", format, exporters.EXPORTERS)
     if config.without:
         options(config.without)
+    check_intensity(config.intensity)
+    check_fps(config.fps)
     defaults = catalogue.Line("", "", "", config.intensity, seed=config.seed, fps=config.fps)
     output = _absolute(config.output)
     lines, bad = catalogue.read(config.catalogue, defaults)

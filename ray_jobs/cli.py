@@ -155,11 +155,15 @@ def _animate(given: dict[str, Any]) -> int:
 
 
 def _animate_catalogue(given: dict[str, Any]) -> int:
+    from expclip import exporters
+
     for name in ("prompt", "start", "end"):
         if given[name] is not None:
             raise BadRequestError(f"--{name} is for a single line; a catalogue has a column for it")
     if len(given["output"]) > 1:
         raise BadRequestError(f"a catalogue fills one folder, not {len(given['output'])}")
+    if given["output"] and given["output"][0].lower().endswith(tuple(f".{name}" for name in exporters.EXPORTERS)):
+        raise BadRequestError(f"a catalogue fills a folder, and {given['output'][0]!r} is the name of a file")
     settings = _given(given, ("checkpoint", "intensity", "seed", "fps"))
     for name, setting in (("format", "formats"), ("without", "without")):
         if given[name]:

@@ -37,7 +37,7 @@ def run(
     intensity: float = 1.0,
 ) -> None:
     """Print what each text asks for (`-` reads texts from standard input, one a line); draw the faces to `picture`."""
-    texts = [line.rstrip("\n") for line in sys.stdin] if list(texts) == ["-"] else list(texts)
+    texts = _piped() if list(texts) == ["-"] else list(texts)
     if not texts:
         raise BadRequestError("no text; give one or more, or - for one a line on standard input")
     for number, text in enumerate(texts, 1):
@@ -56,6 +56,14 @@ def run(
         print(json.dumps(_record(answer), ensure_ascii=False) if as_json else _readable(answer))
     if picture is not None:
         _draw(answers, picture)
+
+
+def _piped() -> list[str]:
+    """Return the texts of standard input, one a line; blank lines at its end are none."""
+    try:
+        return sys.stdin.read().rstrip().splitlines()
+    except UnicodeDecodeError:
+        raise BadRequestError("standard input is not text in UTF-8") from None
 
 
 def asked(texts: Sequence[str], folder: str | None, intensity: float) -> list[Asked]:

@@ -129,6 +129,8 @@ def test_prompts_are_encoded_once_and_together(animator: Animator) -> None:
 
 def test_an_expression_is_a_style_too(animator: Animator) -> None:
     style = animator.style(weights=RIG.weights({"browInnerUp": 0.6}), intensity=0.5)
+    named = animator.style(weights={"browInnerUp": 0.6}, intensity=0.5)
+    assert np.array_equal(style.vector_D, named.vector_D)
     assert style.strength == pytest.approx(0.6)
     assert style.intensity == 0.5
 

@@ -122,6 +122,7 @@ def test_row_with_an_unquoted_comma(folder: Path) -> None:
         ("c.csv", b"clip_id,audio,prompt,mood\na,a.wav,x,y\n", "unknown column.*'mood'.*intensity"),
         ("c.csv", b"clip_id,audio,audio,prompt\na,b,c,d\n", "named twice"),
         ("c.csv", b"clip_id,audio,prompt\na,a.wav,x\na,b.wav,y\n", "duplicate clip_id 'a'"),
+        ("c.csv", b"clip_id,audio,prompt\na,a.wav,x\nA,b.wav,y\n", "duplicate clip_id 'a'"),
         ("c.csv", b"clip_id,audio,prompt\n\xff\xfe,a.wav,x\n", "not a readable catalogue"),
         ("c.parquet", b"PAR1 nonsense", "not a readable catalogue"),
         ("c.jsonl", b'{"clip_id": ', "not a readable catalogue"),

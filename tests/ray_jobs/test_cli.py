@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import soundfile
+from PIL import Image
 
 from expclip import animator as animators
 from expclip.animation import Animation
@@ -59,6 +60,8 @@ def run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureF
     soundfile.write("line.wav", np.sin(np.arange(16_000) / 20).astype(np.float32) / 2, 16_000)
     Path("empty.wav").touch()
     Path("text.wav").write_text("no sound at all")
+    Path("text.raw").write_text("no sound at all")
+    Image.new("RGB", (8, 8)).save("picture.png")
     Path("cut.wav").write_bytes(Path("line.wav").read_bytes()[:30])
 
     def command(*argv: str) -> tuple[int, str, str]:
@@ -138,6 +141,12 @@ def changed(*change: str) -> tuple[str, ...]:
         (changed(), "no output"),
         (("animate", "c.csv", "-o", "out"), "no such file: c.csv"),
         (("animate", "c.csv"), "animate needs -o OUTPUT"),
+        (("animate", "c.csv", "-o", "out/x.npz"), "'out/x.npz' is the name of a file"),
+        (("animate", "c.csv", "-o", "out", "--fps", "0"), "fps 0.0"),
+        (("animate", "c.csv", "-o", "out", "--intensity", "nan"), "intensity nan"),
+        (("style", "\udcff bad"), "not text in UTF-8"),
+        (("animate", "text.raw", *LINE[2:]), "text.raw: no sound in the file"),
+        (("animate", "picture.png", *LINE[2:]), "picture.png: no sound in the file"),
         (("ingest", "grid", "-o", "x"), "ingest needs ROOT"),
         ((*LINE, "--end", "inf"), "end inf is not a time"),
         (("animate", "c.csv", "-p", "happy", "-o", "out"), "a catalogue has a column"),
@@ -183,7 +192,7 @@ def test_bad_catalogues(run: Run, tmp_path: Path, rows: str, message: str) -> No
 
 
 def test_style_as_json_encodes_all_lines_at_once(run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join("x" * k for k in range(1, 81)) + "\n"))
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join("x" * k for k in range(1, 81)) + "\n\n"))
     FakeAnimator.calls.clear()
     code, out, _ = run("style", "-", "--json", "--checkpoint", "ckpt", "--intensity", "0.5")
     records = [json.loads(line) for line in out.splitlines()]
