@@ -4,6 +4,7 @@ ffmpeg's own message goes into the error. The program comes from the system, els
 Files that libsndfile reads itself (wav, flac, ogg, mp3) do not start a process.
 """
 
+import math
 import os
 import shutil
 import subprocess
@@ -20,6 +21,8 @@ SAMPLE_RATE = 16_000
 """Rate at which all models hear."""
 MAX_SECONDS = 4 * 3600.0
 """Longest sound taken at once."""
+_MARGIN = 1
+"""Whole seconds read on both sides of a cut, so that filters and decoders have settled where it begins."""
 
 
 @cache
@@ -50,44 +53,56 @@ def read_audio(path: str, *, start: float = 0.0, end: float | None = None, rate:
     with storage.local_copy(path) as name:
         if os.path.getsize(name) == 0:
             raise BadRequestError(f"{path}: the file is empty")
-        audio_N = _decode(name, path, rate)
-    if not len(audio_N):
+        first = max(0, int(start) - _MARGIN)
+        last = None if end is None else math.ceil(end) + _MARGIN
+        audio_N = _decode(name, path, rate, first=first, last=last)
+    if not len(audio_N) and not first:
         raise BadRequestError(f"{path}: no sound in the file")
-    return _cut(audio_N, path, start, end, rate)
+    return _cut(audio_N, path, start - first, None if end is None else end - first, rate=rate, first=first)
 
 
-def _cut(audio_N: FloatArray, path: str, start: float, end: float | None, rate: int) -> FloatArray:
+def _cut(audio_N: FloatArray, path: str, start: float, end: float | None, *, rate: int, first: int = 0) -> FloatArray:
+    """Return the part from start to end, both counted from `first`, the second at which the samples begin."""
     length = len(audio_N) / rate
     if start >= length:
-        raise BadRequestError(f"{path}: start {start:g} s lies behind its end ({length:.3f} s)")
+        behind = f"its end ({first + length:.3f} s)" if length else "its end"
+        raise BadRequestError(f"{path}: start {first + start:g} s lies behind {behind}")
     if end is not None and end > length + 0.1:
-        raise BadRequestError(f"{path}: end {end:g} s lies behind its end ({length:.3f} s)")
+        raise BadRequestError(f"{path}: end {first + end:g} s lies behind its end ({first + length:.3f} s)")
     return audio_N[round(start * rate) : None if end is None else round(end * rate)]
 
 
-def _decode(name: str, path: str, rate: int) -> FloatArray:
+def _decode(name: str, path: str, rate: int, *, first: int, last: int | None) -> FloatArray:
+    """Return the samples from second `first` to second `last`, or to the end if that comes before."""
     import soundfile
 
     try:
         with soundfile.SoundFile(name) as file:
-            if file.frames / file.samplerate > MAX_SECONDS:
-                raise BadRequestError(f"{path}: longer than {MAX_SECONDS:g} s")
-            samples = file.read(dtype="float32", always_2d=True).mean(1)
             source_rate = file.samplerate
+            begin = min(first * source_rate, file.frames)
+            count = file.frames - begin if last is None else min((last - first) * source_rate, file.frames - begin)
+            if count / source_rate > MAX_SECONDS:
+                raise BadRequestError(f"{path}: longer than {MAX_SECONDS:g} s")
+            if begin:
+                file.seek(begin)
+            samples = file.read(count, dtype="float32", always_2d=True).mean(1)
     except soundfile.LibsndfileError:
-        return _decode_ffmpeg(name, path, rate)
+        return _decode_ffmpeg(name, path, rate, first=first, last=last)
     if not np.isfinite(samples).all():
         raise BadRequestError(f"{path}: the sound holds NaN or infinity")
     return resample_audio(samples, source_rate, rate)
 
 
-def _decode_ffmpeg(name: str, path: str, rate: int) -> FloatArray:
+def _decode_ffmpeg(name: str, path: str, rate: int, *, first: int, last: int | None) -> FloatArray:
     command = [
-        *(ffmpeg(), "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe", "-i", f"file:{name}"),
-        *("-map", "0:a:0", "-ac", "1", "-ar", str(rate), "-t", str(MAX_SECONDS), "-f", "f32le", "-"),
+        *(ffmpeg(), "-nostdin", "-v", "error", "-protocol_whitelist", "file,pipe"),
+        *(("-ss", str(first)) if first else ()),
+        *("-t", str(MAX_SECONDS if last is None else last - first), "-i", f"file:{name}", "-map", "0:a:0"),
+        # Sound that begins after the picture, or has holes, keeps the file's clock.
+        *("-af", "aresample=async=1:first_pts=0", "-ac", "1", "-ar", str(rate), "-f", "f32le", "-"),
     ]
     done = subprocess.run(command, capture_output=True, check=False)
-    if done.returncode or not done.stdout:
+    if done.returncode or not (done.stdout or first):
         lines = done.stderr.decode(errors="replace").strip().replace(name, path).splitlines()
         reason = lines[-1] if lines else "no samples"
         raise BadRequestError(f"{path}: cannot be read as sound: {reason}")

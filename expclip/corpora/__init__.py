@@ -47,16 +47,16 @@ def load(corpus: str) -> Corpus:
 def read(folder: str) -> tuple[list[Row], dict[str, "pa.Table"]]:
     """Return the clips of a corpus folder, `audio` made absolute, and by clip_id one-row tables of its tracks.
 
-    A corpus without faces has no tracks.
+    Tracks in several segments are joined. A corpus without faces has no tracks.
     """
+    from expclip import tracks
+
     clips = table(storage.join(folder, "clips")).to_pylist()
     for row in clips:
         row["audio"] = storage.join(folder, row["audio"])
     if not storage.listing(storage.join(folder, "tracks"), ".parquet"):
         return clips, {}
-    tracks = table(storage.join(folder, "tracks"))
-    names = tracks.column("clip_id").to_pylist()
-    return clips, {name: tracks.slice(k, 1) for k, name in enumerate(names)}
+    return clips, tracks.by_clip(table(storage.join(folder, "tracks")))
 
 
 def table(folder: str) -> "pa.Table":
@@ -71,7 +71,7 @@ def table(folder: str) -> "pa.Table":
     for file in files:
         with storage.open_read(file) as content:
             tables.append(pq.read_table(content))
-    return pa.concat_tables(tables)
+    return pa.concat_tables(tables, promote_options="default")  # an older file may lack columns
 
 
 def write_table(path: str, rows: list[Row], schema: "pa.Schema") -> None:

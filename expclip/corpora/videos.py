@@ -1,4 +1,4 @@
-"""A folder of videos of people speaking: every video is a clip, its face tracked by MediaPipe (extra `extract`).
+"""A folder of videos of people speaking: every video is a clip; `extract` measures the faces.
 
 A file's name is its speaker unless a `speakers.json` (stem -> speaker) lies beside. All clips are test material:
 a tracker's estimate of a stranger is for measuring with, not for learning from.
@@ -11,7 +11,6 @@ from pathlib import Path
 from expclip import storage
 from expclip.corpora import Row, rows
 from expclip.errors import BadRequestError
-from expclip.extractors import mediapipe
 
 SUFFIXES = (".mp4", ".mov", ".mpg", ".mkv", ".webm", ".avi")
 
@@ -34,6 +33,4 @@ def clips(root: str, *, audio_folder: str = "") -> Iterator[tuple[Row, Row | Non
             video=str(file),
             licence="the user's own",
         )
-        track = mediapipe.extract(str(file))
-        weights, valid = rows.resample(track.weights_TC, track.found_T, track.fps)
-        yield row, rows.track_row(clip_id, weights, valid, mediapipe.TEACHES, "mediapipe")
+        yield row, None
