@@ -5,7 +5,7 @@ the speaker's resting face is estimated over all clips and taken off, short gaps
 clip. T frames, C channels.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,6 +21,7 @@ BINS = 500
 """Steps of a weight in which the resting face is counted."""
 
 BoolArray = npt.NDArray[np.bool_]
+TimeArray = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
@@ -75,7 +76,7 @@ def mouth(face: Face) -> FloatArray:
     """Return the opening of the mouth (T,) at `sync.RATE` from the clip's start; NaN before and after the face."""
     jaw_T, known = face.weights_TC[:, load_rig().index("jawOpen")], face.seen_T
     place_T = np.arange(int(face.time_T[-1] * sync.RATE) + 1) / sync.RATE
-    return np.interp(place_T, face.time_T[known], jaw_T[known], left=np.nan, right=np.nan)
+    return np.interp(place_T, face.time_T[known], jaw_T[known], left=np.nan, right=np.nan).astype(np.float32)
 
 
 def choose(faces: Sequence[Face], level_T: FloatArray) -> Face:
@@ -103,7 +104,7 @@ def confidence(face: Face, gate: Gate) -> FloatArray:
 def _ramp(value_T: FloatArray, ends: Sequence[float]) -> FloatArray:
     whole, none = ends
     share_T = np.clip((value_T - none) / (whole - none), 0, 1)
-    return np.where(np.isnan(share_T), 1, share_T)
+    return np.asarray(np.where(np.isnan(share_T), 1, share_T), np.float32)
 
 
 class Rest:
@@ -126,7 +127,7 @@ class Rest:
         if not self.frames or not percentile:
             return load_rig().zeros()
         reached_CB = np.cumsum(self._counts_CB, axis=1) >= self.frames * percentile / 100
-        return (reached_CB.argmax(1) / BINS).astype(np.float32)
+        return np.asarray(reached_CB.argmax(1) / BINS, np.float32)
 
 
 def segments(face: Face, neutral_C: FloatArray, options: Options) -> list[Segment]:
@@ -152,10 +153,8 @@ def _segment(face: Face, sure_T: FloatArray, part: npt.NDArray[np.int64], option
     time_T = face.time_T[part]
     first, last = np.ceil(time_T[0] * options.fps - 1e-6), np.floor(time_T[-1] * options.fps + 1e-6)
     place_T = np.arange(int(first), int(last) + 1) / options.fps
-    after = np.clip(np.searchsorted(face.time_T, place_T), 1, max(len(face.time_T) - 1, 1))
-    nearer = place_T - face.time_T[after - 1] <= face.time_T[np.minimum(after, len(face.time_T) - 1)] - place_T
-    nearest = np.where(nearer, after - 1, np.minimum(after, len(face.time_T) - 1))
-    confidence_T = sure_T[nearest]
+    middles = (face.time_T[1:] + face.time_T[:-1]) / 2
+    confidence_T = sure_T[np.searchsorted(middles, place_T)]  # of the nearest frame
     return Segment(
         float(first / options.fps),
         _interpolated(place_T, time_T, face.weights_TC[part]),
@@ -165,9 +164,8 @@ def _segment(face: Face, sure_T: FloatArray, part: npt.NDArray[np.int64], option
     )
 
 
-def _interpolated(place_T: FloatArray, time_T: FloatArray, values_TK: FloatArray) -> FloatArray:
-    columns: Iterable[FloatArray] = (np.interp(place_T, time_T, column) for column in values_TK.T)
-    return np.stack(list(columns), 1).astype(np.float32)
+def _interpolated(place_T: TimeArray, time_T: TimeArray, values_TK: FloatArray) -> FloatArray:
+    return np.stack([np.interp(place_T, time_T, column) for column in values_TK.T], 1).astype(np.float32)
 
 
 def _why_none(face: Face, sure_T: FloatArray, good: npt.NDArray[np.int64], options: Options) -> str:

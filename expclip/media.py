@@ -6,6 +6,7 @@ Files that libsndfile reads itself (wav, flac, ogg, mp3) do not start a process.
 
 import math
 import os
+import re
 import shutil
 import subprocess
 from functools import cache
@@ -23,6 +24,10 @@ MAX_SECONDS = 4 * 3600.0
 """Longest sound taken at once."""
 _MARGIN = 1
 """Whole seconds read on both sides of a cut, so that filters and decoders have settled where it begins."""
+_LOUDEST = 16.0
+"""Samples of this size and more come from damaged files: full scale is 1."""
+_SPEAKER = re.compile(r"^(\[[^\]]*\] *)+")
+"""Which part of ffmpeg says something, with an address that changes from run to run."""
 
 
 @cache
@@ -102,11 +107,16 @@ def _decode_ffmpeg(name: str, path: str, rate: int, *, first: int, last: int | N
         *("-af", "aresample=async=1:first_pts=0", "-ac", "1", "-ar", str(rate), "-f", "f32le", "-"),
     ]
     done = subprocess.run(command, capture_output=True, check=False)
+    said = done.stderr.decode(errors="replace").strip().replace(name, path).splitlines()
+    reason = _SPEAKER.sub("", said[0]) if said else "no samples"
+    if "matches no streams" in reason:
+        raise BadRequestError(f"{path}: no sound in the file")
     if done.returncode or not (done.stdout or first):
-        lines = done.stderr.decode(errors="replace").strip().replace(name, path).splitlines()
-        reason = lines[-1] if lines else "no samples"
         raise BadRequestError(f"{path}: cannot be read as sound: {reason}")
-    return np.frombuffer(bytearray(done.stdout), np.float32)  # a bytearray, so that the samples can be written to
+    audio_N = np.frombuffer(bytearray(done.stdout), np.float32)  # a bytearray, so that the samples can be written to
+    if not (np.abs(audio_N) < _LOUDEST).all():
+        raise BadRequestError(f"{path}: the sound is damaged: {reason}")
+    return audio_N
 
 
 def resample_audio(audio_N: FloatArray, rate: int, new_rate: int) -> FloatArray:

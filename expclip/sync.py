@@ -1,7 +1,7 @@
 """Whether lips and sound belong together: opening of the mouth against the level of the sound, at 50 Hz.
 
 T steps of 20 ms from the clip's start, N audio samples. Both curves are reduced to the rhythm of syllables, 2 to 8 Hz:
-slower changes agree at almost any offset. On clips of one speaker the offset found lies within 0.1 s for 85 of 100 of
+slower changes agree at almost any offset. On clips of one speaker the offset found lies within 0.1 s for 81 of 100 of
 3 s and 98 of 9 s; shifted by 0.2 to 0.4 s, 78 to 93 of 100 are found outside.
 """
 
@@ -29,14 +29,15 @@ def level(audio_N: FloatArray) -> FloatArray:
     padded = np.pad(np.asarray(audio_N[: steps * _HOP], np.float64), _HOP // 2)
     halves = (padded**2).reshape(-1, _HOP).mean(1) if steps else np.zeros(1)
     decibel = 10 * np.log10((halves[:-1] + halves[1:]) / 2 + 1e-12)
-    return np.maximum(decibel, np.percentile(decibel, 98) - _FLOOR_DB) if steps else decibel
+    floor = np.percentile(decibel, 98) - _FLOOR_DB if steps else 0.0
+    return np.asarray(np.maximum(decibel, floor), np.float32)
 
 
 def rhythm(curve_T: FloatArray) -> FloatArray:
     """Return what of a curve (T,) changes 2 to 8 times a second; at least half a second is needed."""
     from scipy.signal import butter, sosfiltfilt
 
-    return np.asarray(sosfiltfilt(butter(2, (2.0, 8.0), "bandpass", fs=RATE, output="sos"), curve_T))
+    return np.asarray(sosfiltfilt(butter(2, (2.0, 8.0), "bandpass", fs=RATE, output="sos"), curve_T), np.float32)
 
 
 def joint(mouth_T: FloatArray, level_T: FloatArray) -> tuple[FloatArray, FloatArray] | None:
@@ -49,7 +50,8 @@ def joint(mouth_T: FloatArray, level_T: FloatArray) -> tuple[FloatArray, FloatAr
     if not len(known) or known[-1] - known[0] + 1 < SHORTEST * RATE:
         return None
     inside = np.arange(known[0], known[-1] + 1)
-    return rhythm(np.interp(inside, known, mouth_T[known])), rhythm(level_T[inside])
+    whole = np.interp(inside, known, mouth_T[known]).astype(np.float32)
+    return rhythm(whole), rhythm(level_T[inside])
 
 
 def offset(mouth_T: FloatArray, level_T: FloatArray) -> tuple[float, float]:

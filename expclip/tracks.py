@@ -64,7 +64,8 @@ def frames(column: Any) -> FloatArray:
     """Return the value (T, K) of a column of one row whose type is a list of frames of K floats."""
     values = column.combine_chunks() if isinstance(column, pa.ChunkedArray) else column
     rows = values.flatten()
-    return rows.flatten().to_numpy(zero_copy_only=False).astype(np.float32).reshape(-1, rows.type.list_size)
+    flat = np.asarray(rows.flatten().to_numpy(zero_copy_only=False), np.float32)
+    return flat.reshape(-1, rows.type.list_size)
 
 
 def read_file(path: str, columns: Sequence[str] | None = None) -> pa.Table:

@@ -54,7 +54,9 @@ class Reading:
 class Frames:
     """The frames of a video file, to be used with `with` and walked through once."""
 
-    def __init__(self, name: str, *, start: float = 0.0, end: float | None = None, reading: Reading | None = None):
+    def __init__(
+        self, name: str, *, start: float = 0.0, end: float | None = None, reading: Reading | None = None
+    ) -> None:
         """Open a local file from `start` to `end` seconds; what is wrong with it is raised while walking."""
         self.name, self._start, self._end = name, start, end
         command = _command(name, start, end, reading or Reading())
@@ -69,7 +71,9 @@ class Frames:
     def __enter__(self) -> "Frames":
         return self
 
-    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
         self._process.kill()
         self._process.wait()
         self._log.join()
@@ -86,9 +90,10 @@ class Frames:
         Raises BadRequestError, naming the file, if it holds no picture, cannot be decoded or breaks off.
         """
         count, last = 0, -math.inf
+        length = math.inf if self._end is None else self._end - self._start
         while (picture := self._read()) is not None:
             time = self._log.times.get()
-            if time > last:  # what steps back in time, or has none, is left out
+            if last < time <= length:  # what steps back in time, or has none, is left out
                 count, last = count + 1, time
                 yield Frame(picture, time)
         self._check(count, last)
@@ -101,7 +106,7 @@ class Frames:
         self._pipe.readline()
         self._side = min(width, height)
         picture = np.empty((height, width, 3), np.uint8)
-        read = self._pipe.readinto(memoryview(picture).cast("B"))  # type: ignore[attr-defined]
+        read: int = self._pipe.readinto(picture.data.cast("B"))  # type: ignore[attr-defined]
         return picture if read == picture.nbytes else None
 
     def _check(self, count: int, last: float) -> None:

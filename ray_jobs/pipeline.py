@@ -99,7 +99,7 @@ def map_table(
 
     `bad` are rows known to be wrong. A task is done if the table holds its request and `intact(clip_id)` finds its
     files. A changed request replaces the clip's old rows. `report` is called whenever some rows have come back, instead
-    of telling of them as `resources.progress` asks for. `about` goes into the ledger: what decides the rows beside version.
+    of telling of them as `resources.progress` asks for. `about` goes into the ledger: what was asked for.
     """
     target = shards.with_request(schema)
     progress = Progress(table, resources.progress)

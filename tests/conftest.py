@@ -1,9 +1,10 @@
 """Fixtures for the whole suite: one local Ray cluster a run, optional material, a little speech-like sound."""
 
 import os
+import subprocess
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +95,20 @@ def s3_folder(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
     s3fs.S3FileSystem().makedirs("expclip-tests", exist_ok=True)
     yield f"s3://expclip-tests/{uuid.uuid4().hex[:8]}"
     s3fs.S3FileSystem.clear_instance_cache()
+
+
+@pytest.fixture(scope="session")
+def make_video() -> Callable[..., str]:
+    """A function (path, lavfi source or None, *options, before=options) that has ffmpeg make a file; it gives its path."""
+    from expclip import media
+
+    def make(path: Path, source: str | None, *options: str, before: Sequence[str] = ()) -> str:
+        inputs = (*before, *(("-f", "lavfi", "-i", source) if source else ()))
+        command = [media.ffmpeg(), "-nostdin", "-v", "error", "-y", *inputs, *options, str(path)]
+        subprocess.run(command, check=True, timeout=120)
+        return str(path)
+
+    return make
 
 
 @pytest.fixture(scope="session")

@@ -20,6 +20,9 @@ EXTRACTORS = {
 }
 """Extractor name -> "module:attribute" of a function that makes one from `Settings`."""
 
+BLACK = 0.06
+"""Lightness below which nothing can be seen."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -47,9 +50,7 @@ class Face:
 
     time_T: npt.NDArray[np.float64]  # seconds from the clip's start, rising, from the container
     weights_TC: FloatArray  # as the tracker gives them
-    pose_T6: (
-        FloatArray  # nod (chin down +), turn (to the own left +), tilt (to the own right +) in degrees; x, y, z in cm
-    )
+    pose_T6: FloatArray  # nod (chin down), turn (to the own left), tilt (to the own right) in degrees; x, y, z in cm
     size_T: FloatArray  # height of the face in pixels of the picture read
     light_T: FloatArray  # mean lightness of the face, 0..1
     detail_T: FloatArray  # sharpness of the face: mean size of the Laplacian over the contrast, at 64 x 64
@@ -60,6 +61,16 @@ class Face:
     def seen_T(self) -> npt.NDArray[np.bool_]:
         """In which frames (T,) the face was seen."""
         return np.isfinite(self.weights_TC[:, 0])
+
+
+def nothing_seen(video: str, frames: int, lightest: float) -> BadRequestError:
+    """Return the error of a clip without a face, given the mean lightness, 0..1, of its lightest frame."""
+    dark = lightest < BLACK
+    return BadRequestError(
+        f"{video}: the picture is black throughout ({frames} frames)"
+        if dark
+        else f"{video}: no face in any of {frames} frames"
+    )
 
 
 class Extractor(Protocol):

@@ -20,8 +20,8 @@ import numpy as np
 import numpy.typing as npt
 
 from expclip.errors import BadRequestError
-from expclip.extractors import Face, Settings, Source, bundle
-from expclip.rig import FloatArray, load_rig
+from expclip.extractors import Face, Settings, Source, bundle, nothing_seen
+from expclip.rig import load_rig
 from expclip.video import Frames, Picture, Reading
 
 TEACHES = ("jawOpen", "mouthPucker", "mouthClose", "mouthPressLeft", "mouthPressRight")
@@ -36,9 +36,6 @@ REACH = 1.0
 """A face that moved by more than this share of its size between two frames is another one."""
 MARGIN = 0.6
 """Share of its size that is left around a face when others are blanked."""
-BLACK = 0.06
-"""Lightness below which nothing can be seen."""
-
 _TOP, _CHIN, _RIGHT, _LEFT = 10, 152, 234, 454
 """Landmarks on the outline of the face."""
 _RESET_MS = 1000
@@ -83,8 +80,10 @@ class MediaPipe:
 
     def close(self) -> None:
         """Give back what the trackers hold; without it Python complains when a process of one's own ends."""
-        for part in (*self._trackers, *([self._detector] if self._detector else [])):
-            part.close()
+        for tracker in self._trackers:
+            tracker.close()
+        if self._detector is not None:
+            self._detector.close()
         self._trackers, self._detector = [], None
 
     def _attempt(self, source: Source, plan: "_Plan") -> list[Face]:
@@ -105,8 +104,7 @@ class MediaPipe:
                     lightest = max(lightest, float(frame.picture[::8, ::8].mean()) / 255)
         found = [seat.face(times) for seat in seats if any(row is not None for row in seat.rows)]
         if not found:
-            dark = f"the picture is black (lightness at most {lightest:.2f})" if lightest < BLACK else "no face"
-            raise BadRequestError(f"{source.video}: {dark} in any of {len(times)} frames")
+            raise nothing_seen(source.video, len(times), lightest)
         return found
 
     def _tracker(self, k: int) -> "_Tracker":
@@ -206,11 +204,14 @@ class _Seat:
         rows = [row or nothing for row in self.rows]
         weights_TN = np.array([row.scores for row in rows], np.float32)
         names = next(row.names for row in rows if row.names)
+        seen_T1 = np.isfinite(weights_TN[:, :1])
         return Face(
-            np.array(times),
-            np.where(np.isfinite(weights_TN[:, :1]), rig.reorder(weights_TN, names), np.nan).astype(np.float32),
-            np.array([row.pose for row in rows], np.float32),
-            *(np.array([getattr(row, name) for row in rows], np.float32) for name in ("size", "light", "detail")),
+            time_T=np.array(times),
+            weights_TC=np.where(seen_T1, rig.reorder(weights_TN, names), np.float32(np.nan)),
+            pose_T6=np.array([row.pose for row in rows], np.float32),
+            size_T=np.array([row.size for row in rows], np.float32),
+            light_T=np.array([row.light for row in rows], np.float32),
+            detail_T=np.array([row.detail for row in rows], np.float32),
             mask=TEACHES,
         )
 
