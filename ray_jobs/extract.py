@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from expclip import corpora, storage
 from expclip.errors import BadRequestError
 from expclip.extract import Options, check
-from expclip.extractors import Extractor, Settings, load
+from expclip.extractors import Extractor, Face, Settings, Source, load
 from ray_jobs.cluster import Resources
 
 if TYPE_CHECKING:
@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("clip_id", "speaker", "audio", "video", "start", "end")
 """What of CLIPS decides a track."""
+INLINE = 256
+"""Speakers or clips that are finished in this process: it takes milliseconds each, and workers seconds to start."""
 
 
 @dataclass(frozen=True)
@@ -54,12 +56,11 @@ def run(config: Config) -> dict[str, Any]:
     extractor = load(config.extractor, Settings(config.model, brought, config.side, config.faces))
     rows = sorted(_clips(folder), key=lambda row: (row["speaker"], row["video"], row["start"], row["clip_id"]))
 
-    from ray_jobs import cluster, shards
+    from ray_jobs import shards
 
     shards.done(output)  # a table of another kind is refused before the work, not after it
     storage.check_writable(output)
-    with cluster.connected(config.resources):
-        summary = _Job(config, extractor, output).run(rows)
+    summary = _Job(config, extractor, output).run(rows)
     _write_clips(folder, output)
     print("\n".join(_told(summary, config)), flush=True)
     return {"clips": summary.there + summary.done, "made": summary.done, "failed": summary.failed}
@@ -150,7 +151,8 @@ class _Job:
             schema=tables[name],
             resources=self.config.resources,
             bad=bad,
-            about={"extractor": self.extractor.version, **asdict(self.config)},
+            about={"version": self.extractor.version, **asdict(self.config)},
+            inline=0 if name == "measured" else INLINE,
         )
 
     def _table(self, name: str) -> str:
@@ -213,17 +215,9 @@ class MeasureStep:
     def __call__(self, row: "Row") -> "Row":
         """Measure one clip."""
         from expclip import extract, media, sync
-        from expclip.extractors import Source
 
+        faces = self._faces(row)
         level_T = sync.level(media.read_audio(row["audio"], start=row["start"], end=row["end"]))
-        video = row["video"] if self._extractor.needs_video else ""
-        if video and not storage.exists(video):
-            raise BadRequestError(f"no such file: {video}")
-        local = self._copies.local(video)
-        try:
-            faces = self._extractor.measure(Source(row["clip_id"], local, row["start"], row["end"]))
-        except BadRequestError as error:
-            raise BadRequestError(str(error).replace(local, video) if local else str(error)) from None
         face = extract.choose(faces, level_T)
         offset_s, offset_r = sync.offset(extract.mouth(face), level_T)
         return {
@@ -241,6 +235,16 @@ class MeasureStep:
             "offset_s": offset_s,
             "offset_r": offset_r,
         }
+
+    def _faces(self, row: "Row") -> list[Face]:
+        video = row["video"] if self._extractor.needs_video else ""
+        if self._extractor.needs_video and not (video and storage.exists(video)):
+            raise BadRequestError(f"no such file: {video}" if video else "the clip has no video")
+        local = self._copies.local(video)
+        try:
+            return self._extractor.measure(Source(row["clip_id"], local, row["start"], row["end"]))
+        except BadRequestError as error:
+            raise BadRequestError(str(error).replace(local, video) if local else str(error)) from None
 
 
 class _Shard:

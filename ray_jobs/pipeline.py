@@ -94,12 +94,14 @@ def map_table(
     intact: Callable[[str], bool] = lambda clip_id: True,
     report: Callable[[Summary], None] | None = None,
     about: Mapping[str, Any] | None = None,
+    inline: int = 0,
 ) -> Summary:
     """Make the missing rows of `table` (a folder) and of `table`.errors; return what was done.
 
     `bad` are rows known to be wrong. A task is done if the table holds its request and `intact(clip_id)` finds its
     files. A changed request replaces the clip's old rows. `report` is called whenever some rows have come back, instead
-    of telling of them as `resources.progress` asks for. `about` goes into the ledger: what was asked for.
+    of telling of them as `resources.progress` asks for. `about` goes into the ledger: what was asked for. With at most
+    `inline` tasks to do they are done in this process: for steps that cost less than workers take to start.
     """
     target = shards.with_request(schema)
     progress = Progress(table, resources.progress)
@@ -109,7 +111,9 @@ def map_table(
     with ledger.entry(table, summary, about or {}):
         progress.begin(summary)
         if todo:
-            _run(step, todo, summary, _Output(table, target), resources, report or progress)
+            output = _Output(table, target)
+            run = _run_here if len(todo) <= inline else _run
+            run(step, todo, summary, output, resources, report or progress)
         failed = {failure.clip_id for failure in summary.failures}
         shards.compact(
             table, {t.clip_id: None if t.clip_id in failed else t.request for t in tasks} | dict.fromkeys(failed)
@@ -133,17 +137,38 @@ def _run(
     resources: Resources,
     report: Callable[[Summary], None],
 ) -> None:
-    rows = {task.clip_id: task.row for task in todo}
     with cluster.connected(resources) as ray:
         summary.workers = min(cluster.worker_count(ray, resources), len(todo))
         size = min(resources.block_rows, -(-len(todo) // (summary.workers * _BLOCKS_A_WORKER)))
         blocks = [_block(todo[start : start + size]) for start in range(0, len(todo), size)]
         summary.workers = min(summary.workers, len(blocks))
-        for status in _statuses(ray, step, blocks, output, resources, summary.workers):
-            if status and status[0]["clip_id"] is None:
-                raise BadRequestError(f"workers cannot start: {status[0]['error']}")
-            _count(summary, status, rows)
-            report(summary)
+        _follow(_statuses(ray, step, blocks, output, resources, summary.workers), todo, summary, report)
+
+
+def _run_here(
+    step: Callable[[], Step],
+    todo: Sequence[Task],
+    summary: Summary,
+    output: _Output,
+    resources: Resources,
+    report: Callable[[Summary], None],
+) -> None:
+    summary.workers = 1
+    guard, size = _Guard(step, output.table, output.schema), resources.block_rows
+    blocks = (_block(todo[start : start + size]) for start in range(0, len(todo), size))
+    _follow((guard(block).to_pylist() for block in blocks), todo, summary, report)
+
+
+def _follow(
+    statuses: Iterable[list[Row]], todo: Sequence[Task], summary: Summary, report: Callable[[Summary], None]
+) -> None:
+    """Count what comes back, block by block."""
+    rows = {task.clip_id: task.row for task in todo}
+    for status in statuses:
+        if status and status[0]["clip_id"] is None:
+            raise BadRequestError(f"workers cannot start: {status[0]['error']}")
+        _count(summary, status, rows)
+        report(summary)
 
 
 def _block(tasks: Sequence[Task]) -> pa.Table:
@@ -200,18 +225,18 @@ class _Guard:
     """Holds a step in a worker and keeps one bad row from hurting the others."""
 
     def __init__(
-        self, step: Callable[[], Step], table: str, schema: pa.Schema, cpus: float, journal: Any = None
+        self, step: Callable[[], Step], table: str, schema: pa.Schema, cpus: float = 0.0, journal: Any = None
     ) -> None:
-        threads = max(1, int(cpus))
-        os.environ["OMP_NUM_THREADS"] = str(threads)
+        if cpus:
+            os.environ["OMP_NUM_THREADS"] = str(max(1, int(cpus)))
         self._table, self._schema, self._journal = table, schema, journal
         self._step: Step | None = None
         try:
             self._step = step()
         except Exception as error:  # raised from here, it would make Ray start one worker after another
             self._broken = reason(error)
-        if "torch" in sys.modules:
-            sys.modules["torch"].set_num_threads(threads)
+        if cpus and "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(max(1, int(cpus)))
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """Work on the block's rows, write their shard, return their status; without a key where there is no step."""

@@ -99,7 +99,7 @@ def s3_folder(s3_server: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
 
 @pytest.fixture(scope="session")
 def make_video() -> Callable[..., str]:
-    """A function (path, lavfi source or None, *options, before=options) that has ffmpeg make a file; it gives its path."""
+    """A function (path, lavfi source or None, *options, before=options): ffmpeg makes a file, whose path comes back."""
     from expclip import media
 
     def make(path: Path, source: str | None, *options: str, before: Sequence[str] = ()) -> str:

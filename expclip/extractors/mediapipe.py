@@ -66,8 +66,6 @@ class MediaPipe:
 
     def measure(self, source: Source) -> list[Face]:
         """Return the faces of a clip; see `extractors.Extractor`."""
-        if not source.video:
-            raise BadRequestError("the clip has no video")
         plan = _Plan(self.side)
         while True:
             try:

@@ -21,9 +21,9 @@ def face(times: np.ndarray, jaw: np.ndarray | float = 0.5, **given: np.ndarray) 
     count = len(times)
     weights = RIG.zeros(count)
     weights[:, JAW] = jaw
-    plain = {"size_T": 150.0, "light_T": 0.5, "detail_T": 0.4}
-    made = Face(np.asarray(times, float), weights, np.zeros((count, 6), np.float32),
-                **{name: np.full(count, value, np.float32) for name, value in plain.items()}, mask=("jawOpen",))  # fmt: skip
+    size, light, detail = (np.full(count, value, np.float32) for value in (150.0, 0.5, 0.4))
+    pose = np.zeros((count, 6), np.float32)
+    made = Face(np.asarray(times, float), weights, pose, size, light, detail, mask=("jawOpen",))
     return dataclasses.replace(made, **given)  # type: ignore[arg-type]
 
 
@@ -40,8 +40,8 @@ AT_25 = np.arange(100) / 25
     ("part", "value", "expected"),
     [
         ("turn", 10, 1.0), ("turn", -40, 0.5), ("turn", 60, 0.0), ("nod", -30, 0.8), ("tilt", 35, 0.5),
-        ("size_T", 44, 0.5), ("size_T", 20, 0.0), ("light_T", 0.05, 0.5), ("light_T", 0.99, 0.0), ("detail_T", 0.19, 0.5),
-        ("size_T", np.nan, 1.0), ("turn", np.nan, 1.0),
+        ("size_T", 44, 0.5), ("size_T", 20, 0.0), ("light_T", 0.05, 0.5), ("light_T", 0.99, 0.0),
+        ("detail_T", 0.19, 0.5), ("size_T", np.nan, 1.0), ("turn", np.nan, 1.0),
     ],
 )  # fmt: skip
 def test_confidence_falls_with_pose_size_and_quality(part: str, value: float, expected: float) -> None:

@@ -42,7 +42,11 @@ def test_tables_from_before_segments_still_read(tmp_path: Path) -> None:
     old = pa.schema([schema.TRACKS.field(name) for name in ("clip_id", "fps", "weights", "valid", "mask", "extractor")])
     plain = {name: value for name, value in row("a", 0, [0.1, 0.2]).items() if name in old.names}
     for name, target, rows in (
-        ("clips", schema.CLIPS, [dict.fromkeys(schema.CLIPS.names, "") | {"clip_id": c, "start": 0, "end": 1} for c in "ab"]),
+        (
+            "clips",
+            schema.CLIPS,
+            [dict.fromkeys(schema.CLIPS.names, "") | {"clip_id": c, "start": 0, "end": 1} for c in "ab"],
+        ),
         ("tracks", old, [plain]),
     ):
         (tmp_path / name).mkdir()

@@ -18,7 +18,9 @@ JAW = load_rig().index("jawOpen")
 
 
 def test_unknown_extractors_are_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(BadRequestError, match="unknown extractor 'deep'; valid: mediapipe, precomputed, module:attribute"):
+    with pytest.raises(
+        BadRequestError, match="unknown extractor 'deep'; valid: mediapipe, precomputed, module:attribute"
+    ):
         extractors.load("deep")
     with pytest.raises(BadRequestError, match="extractor 'no_such_module:make' cannot be loaded"):
         extractors.load("no_such_module:make")

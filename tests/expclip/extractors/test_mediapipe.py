@@ -69,7 +69,9 @@ def test_every_frame_of_a_talking_head_is_measured(faces: list[Face]) -> None:
         assert (extract.confidence(face, extract.Gate()) > 0.8).all()
 
 
-def test_a_clip_is_measured_the_same_whatever_came_before(tracker: Extractor, videos: list[str], settings: Settings) -> None:
+def test_a_clip_is_measured_the_same_whatever_came_before(
+    tracker: Extractor, videos: list[str], settings: Settings
+) -> None:
     first, _, again = (tracker.measure(Source("", video))[0] for video in (videos[0], videos[1], videos[0]))
     fresh = mediapipe.make(settings)
     other = fresh.measure(Source("", videos[0]))[0]
@@ -136,18 +138,16 @@ def test_a_face_that_is_read_small_is_read_again_larger(settings: Settings, vide
 
 @pytest.mark.parametrize(
     ("source", "reason"),
-    [("testsrc2=s=320x240:r=25:d=1", "no face in any of 25 frames"), ("color=black:s=320x240:r=25:d=10", "black throughout")],
+    [
+        ("testsrc2=s=320x240:r=25:d=1", "no face in any of 25 frames"),
+        ("color=black:s=320x240:r=25:d=10", "black throughout"),
+    ],
 )
 def test_pictures_without_a_face_say_so(
     tracker: Extractor, make_video: Maker, tmp_path: Path, source: str, reason: str
 ) -> None:
     with pytest.raises(BadRequestError, match=reason):
         tracker.measure(Source("", make_video(tmp_path / "n.mp4", source)))
-
-
-def test_without_a_video_there_is_nothing_to_measure(tracker: Extractor) -> None:
-    with pytest.raises(BadRequestError, match="the clip has no video"):
-        tracker.measure(Source("a", ""))
 
 
 @pytest.mark.skipif(find_spec("mediapipe") is not None, reason="mediapipe is installed")
@@ -157,6 +157,8 @@ def test_a_missing_package_is_named() -> None:
 
 
 def test_the_module_alone_loads_nothing_heavy() -> None:
-    code = "import sys; from expclip.extractors import mediapipe; print('mediapipe' in sys.modules, 'cv2' in sys.modules)"
+    code = (
+        "import sys; from expclip.extractors import mediapipe; print('mediapipe' in sys.modules, 'cv2' in sys.modules)"
+    )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.split() == ["False", "False"]
