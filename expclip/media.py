@@ -31,6 +31,10 @@ WRITTEN = {
 """Suffix -> container and coding of the sound that is written; Opus takes a tenth of the room of wav."""
 _MARGIN = 1
 """Whole seconds read on both sides of a cut, so that filters and decoders have settled where it begins."""
+_LOUDEST = 16.0
+"""Samples of this size and more come from damaged files: full scale is 1."""
+_SPEAKER = re.compile(r"^(\[[^\]]*\] *)+")
+"""Which part of ffmpeg says something, with an address that changes from run to run."""
 
 
 @cache
@@ -115,16 +119,19 @@ def _decode_ffmpeg(name: str, path: str, rate: int, *, first: int, last: int | N
         *("-af", "aresample=async=1:first_pts=0", "-ac", "1", "-ar", str(rate), "-f", "f32le", "-"),
     ]
     done = subprocess.run(command, capture_output=True, check=False)
-    if b"matches no streams" in done.stderr:
+    said = done.stderr.decode(errors="replace").strip().replace(name, path).splitlines()
+    reason = _SPEAKER.sub("", said[0]) if said else "no samples"
+    if "matches no streams" in reason:
         raise BadRequestError(f"{path}: no sound in the file")
     if done.returncode or not (done.stdout or first):
-        lines = done.stderr.decode(errors="replace").strip().replace(name, path).splitlines()
-        reason = lines[-1] if lines else "no samples"
         raise BadRequestError(f"{path}: cannot be read as sound: {reason}")
-    seconds = len(done.stdout) / 4 / rate
-    if done.stderr and last is None and truncation.falls_short(ffmpeg(), name, first + seconds):
+    audio_N = np.frombuffer(bytearray(done.stdout), np.float32)  # a bytearray, so that the samples can be written to
+    seconds = len(audio_N) / rate
+    if said and last is None and truncation.falls_short(ffmpeg(), name, first + seconds):
         raise BadRequestError(f"{path}: the file is truncated or damaged: only {seconds:.2f} s can be decoded")
-    return np.frombuffer(bytearray(done.stdout), np.float32)  # a bytearray, so that the samples can be written to
+    if not (np.abs(audio_N) < _LOUDEST).all():
+        raise BadRequestError(f"{path}: the sound is damaged: {reason}")
+    return audio_N
 
 
 def find_silences(path: str, *, level: float, least: float) -> tuple[float, tuple[tuple[float, float], ...]]:

@@ -1,7 +1,8 @@
 """The tables that carry everything between processes, as pyarrow schemas; each column says what it holds.
 
 CLIPS -> TRACKS -> TEAD -> (models) -> ANIMATIONS; EXPRESSIONS are single faces with texts on their way to TEAD.
-Rows that failed are written with ERRORS to `TABLE.errors`.
+MEASURED and RESTING lie between CLIPS and TRACKS: what the tracker saw, and each speaker's face at rest. Rows that
+failed are written with ERRORS to `TABLE.errors`.
 """
 
 import json
@@ -15,6 +16,10 @@ from expclip.rig import Rig, load_rig
 def frames_type(rig: Rig | None = None) -> pa.DataType:
     """Return the type of weights over time: a list of frames, each `len(rig)` floats in the rig's order."""
     return pa.list_(pa.list_(pa.float32(), len(rig or load_rig())))
+
+
+POSES = pa.list_(pa.list_(pa.float32(), 6))
+"""Type of the head's pose over time."""
 
 
 def _schema(columns: Mapping[str, tuple[pa.DataType, str]], rig: Rig | None = None) -> pa.Schema:
@@ -49,11 +54,45 @@ CLIPS = _schema(
 TRACKS = _schema(
     {
         "clip_id": (pa.string(), "key into CLIPS"),
-        "fps": (pa.float64(), "frames a second; frame t stands at t / fps seconds of the clip"),
-        "weights": (frames_type(), "measured or modelled expression, 0..1"),
-        "valid": (pa.list_(pa.bool_()), "whether a face was measured in that frame"),
+        "segment": (pa.int32(), "0, 1, ... of the stretches of a clip between long gaps; null: the whole clip"),
+        "start": (pa.float64(), "second of the clip at which frame 0 stands; null: 0"),
+        "fps": (pa.float64(), "frames a second; frame t stands at start + t / fps seconds of the clip"),
+        "weights": (frames_type(), "measured or modelled expression, 0..1, the speaker's resting face at 0"),
+        "valid": (pa.list_(pa.bool_()), "whether a face was measured in that frame, surely enough; else it is bridged"),
+        "confidence": (pa.list_(pa.float32()), "how far the measurement can be trusted, 0..1"),
+        "pose": (POSES, "head: nod, turn, tilt in degrees (chin down, own left, own right +), x, y, z in cm; or NaN"),
         "mask": (pa.list_(pa.string()), "channels that this track may teach; the others are not known"),
         "extractor": (pa.string(), "what measured it"),
+        "neutral": (pa.list_(pa.float32()), "the speaker's resting face, which was taken off the weights"),
+        "offset_s": (pa.float64(), "seconds by which the lips of the clip come after its sound; NaN or null: unknown"),
+        "offset_r": (pa.float64(), "correlation of lips and sound at that offset"),
+    }
+)
+
+MEASURED = _schema(
+    {
+        "clip_id": (pa.string(), "key into CLIPS"),
+        "speaker": (pa.string(), "who is measured; the clip's own name where CLIPS has none"),
+        "extractor": (pa.string(), "what measured it"),
+        "mask": (pa.list_(pa.string()), "channels that a track may teach"),
+        "faces": (pa.int32(), "faces in the picture; the speaking one was chosen"),
+        "seconds": (pa.float64(), "time from the first frame to the last"),
+        "time": (pa.list_(pa.float64()), "second of the clip at which each frame of the picture stands"),
+        "weights": (frames_type(), "as the tracker gives them, 0..1; NaN where the face was not seen"),
+        "pose": (POSES, "as in TRACKS"),
+        "size": (pa.list_(pa.float32()), "height of the face in pixels of the picture read"),
+        "light": (pa.list_(pa.float32()), "mean lightness of the face, 0..1"),
+        "detail": (pa.list_(pa.float32()), "sharpness of the face"),
+        "offset_s": (pa.float64(), "as in TRACKS"),
+        "offset_r": (pa.float64(), "as in TRACKS"),
+    }
+)
+
+RESTING = _schema(
+    {
+        "clip_id": (pa.string(), "the speaker"),
+        "frames": (pa.int64(), "frames that it was estimated from"),
+        "neutral": (pa.list_(pa.float32()), "the speaker's resting face as the tracker sees it, 0..1"),
     }
 )
 

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from expclip import action_units, corpora, media
+from expclip import action_units, corpora, media, tracks
 from expclip.animation import sample_at
 from expclip.augment import closure_curve
 from expclip.rig import FloatArray, Rig, load_rig
@@ -45,6 +45,8 @@ class Clip:
     emotion_C: FloatArray | None
     """The expression acted, or None if the clip is neutral."""
     phones: tuple[tuple[float, float, str], ...] = ()
+    offset_s: float = float("nan")
+    """Seconds by which the lips were found to come after the sound; NaN where nobody looked."""
 
     def __len__(self) -> int:
         return len(self.weights_TC)
@@ -53,23 +55,22 @@ class Clip:
 def load(folder: str, corpus: str, *, splits: Sequence[str] = (), rig: Rig | None = None) -> list[Clip]:
     """Return the clips of a corpus folder that have a track, of some splits (default: all), in order of clip_id."""
     rig = rig or load_rig()
-    rows, tracks = corpora.read(folder)
-    wanted = [r for r in rows if r["clip_id"] in tracks and (not splits or r["split"] in splits)]
-    return [_clip(row, tracks[row["clip_id"]], corpus, rig) for row in sorted(wanted, key=lambda r: str(r["clip_id"]))]
+    rows, found = corpora.read(folder)
+    wanted = [r for r in rows if r["clip_id"] in found and (not splits or r["split"] in splits)]
+    return [_clip(row, found[row["clip_id"]], corpus, rig) for row in sorted(wanted, key=lambda r: str(r["clip_id"]))]
 
 
 def _clip(row: Mapping[str, Any], track: Any, corpus: str, rig: Rig) -> Clip:
     start, end = row["start"], row["end"]
     audio_N = media.read_audio(row["audio"], start=start, end=None if np.isnan(end) else end)
     steps = len(audio_N) // HOP
-    frames = track["weights"].combine_chunks().flatten()
-    weights_TC = frames.values.to_numpy()[len(rig) * frames.offset :][: len(frames) * len(rig)].reshape(-1, len(rig))
-    fps = track["fps"][0].as_py()
+    measured = tracks.Track.of(track)
+    last = len(measured.weights_TC) - 1
     place_T = np.arange(steps) / RATE
-    valid_T = np.array(track["valid"][0].as_py(), bool)[np.clip(np.rint(place_T * fps).astype(int), 0, len(frames) - 1)]
-    valid_T &= place_T * fps <= len(frames) - 1
+    valid_T = measured.valid_T[np.clip(np.rint(place_T * measured.fps).astype(int), 0, last)]
+    valid_T &= place_T * measured.fps <= last
     mask_C = np.zeros(len(rig), bool)
-    mask_C[rig.indices(track["mask"][0].as_py())] = True
+    mask_C[rig.indices(measured.mask)] = True
     phones = tuple((float(a), float(b), str(p)) for a, b, p in json.loads(row["phones"] or "[]"))
     acted = json.loads(row["action_units"] or "{}")
     return Clip(
@@ -77,12 +78,13 @@ def _clip(row: Mapping[str, Any], track: Any, corpus: str, rig: Rig) -> Clip:
         corpus,
         str(row["split"]),
         (np.clip(audio_N[: steps * HOP], -1, 1) * 32767).astype(np.int16),
-        sample_at(weights_TC, fps, place_T),
+        sample_at(measured.weights_TC, measured.fps, place_T),
         valid_T[:, None] & mask_C,
         closure_curve(phones, steps, RATE, ramp=0.03).numpy(),
         phone_classes(phones, steps),
         action_units.to_weights(acted, rig) if acted else None,
         phones,
+        measured.offset_s,
     )
 
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -189,6 +189,26 @@ def local_copy(path: str) -> Iterator[str]:
         name = f"{folder}/{path.rsplit('/', 1)[-1]}"
         _s3().get_file(path, name)
         yield name
+
+
+class Copies:
+    """Local names of files; of remote ones, the copies made last are kept, as neighbours in a table share files."""
+
+    def __init__(self, count: int = 2) -> None:
+        self._count = count
+        self._kept: dict[str, tuple[str, ExitStack]] = {}
+
+    def local(self, path: str) -> str:
+        """Return a local file with the content of `path`, good until `count` other remote files were asked for."""
+        if not is_remote(path):
+            return path
+        if path not in self._kept:
+            while len(self._kept) >= self._count:
+                self._kept.pop(next(iter(self._kept)))[1].close()
+            stack = ExitStack()
+            self._kept[path] = (stack.enter_context(local_copy(path)), stack)
+        self._kept[path] = self._kept.pop(path)  # the one used last comes last
+        return self._kept[path][0]
 
 
 def check_writable(folder: str) -> None:

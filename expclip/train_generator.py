@@ -70,6 +70,7 @@ class Config:
     device: str = "auto"  # cpu, cuda, cuda:K; auto: a GPU if there is one
     loaders: int = 1  # threads that make batches ahead
     seed: int = 0
+    max_offset: float = 0.1  # seconds; clips whose lips and sound lie further apart are not trained or measured on
     test_clips: int = 100  # held-out clips of each corpus to measure on, at the end
     closure_recall: float = 0.975  # share of p, b, m of the validation split that closure >= 0.5 finds; 0: as trained
 
@@ -121,7 +122,7 @@ def fit(settings: Config, report: Report | None = None) -> Fitted:
     torch.manual_seed(settings.seed)
     device = devices.resolve(settings.device)
     model = ExpCLIP.from_part(checkpoint.load(settings.expclip).part("expclip")).to(device)
-    clips = {name: speech_clips.load(folder, name) for name, folder in settings.corpora.items()}
+    clips, figures = in_sync(settings.corpora, settings.max_offset)
     train = [clip for found in clips.values() for clip in found if clip.split == "train"]
     teacher = (
         teach(settings.whisper, train, cache=settings.cache, device=device)
@@ -137,12 +138,23 @@ def fit(settings: Config, report: Report | None = None) -> Fitted:
         calibrate(
             generator, [c for found in clips.values() for c in found if c.split == "val"], settings.closure_recall
         )
-    figures: dict[str, float] = {}
     for name, found in clips.items():
         for split in ("val", "test"):
             held_out = [clip for clip in found if clip.split == split][: settings.test_clips]
             figures |= {f"{split}.{name}.{key}": value for key, value in measure(generator, held_out).items()}
     return Fitted(generator, figures, step, seconds)
+
+
+def in_sync(corpora: Mapping[str, str], max_offset: float) -> tuple[dict[str, list[Clip]], dict[str, float]]:
+    """Return each corpus's clips, and how many were left out since lips and sound lie further apart than max_offset."""
+    clips: dict[str, list[Clip]] = {}
+    figures: dict[str, float] = {}
+    for name, folder in corpora.items():
+        found = speech_clips.load(folder, name)
+        clips[name] = [clip for clip in found if not abs(clip.offset_s) > max_offset]
+        if len(found) > len(clips[name]):
+            figures[f"{name}.out_of_sync"] = len(found) - len(clips[name])
+    return clips, figures
 
 
 def _check(settings: Config) -> None:

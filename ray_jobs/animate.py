@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from ray_jobs.pipeline import Row, Summary
 
 DEFAULT_FORMATS = ("livelink.csv", "a2f.json")
-_REPORT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -83,7 +82,8 @@ def run(
         resources=config.resources,
         bad=[pipeline.Failure(line.clip_id, line.row, line.error) for line in bad],
         intact=lambda clip_id: all(f"{clip_id}.{format}" in present for format in config.formats),
-        report=report or _Progress(),
+        report=report,
+        about=asdict(config),
     )
     print(table(summary, config, time.monotonic() - began), flush=True)
     return summary
@@ -154,21 +154,6 @@ def options(without: Sequence[str]) -> Any:
         if name not in switches:
             raise unknown("post-processing switch", name, switches)
     return PostOptions(**dict.fromkeys(without, False))
-
-
-class _Progress:
-    """Prints a line now and then."""
-
-    def __init__(self) -> None:
-        self._began = self._printed = time.monotonic()
-
-    def __call__(self, summary: "Summary") -> None:
-        now = time.monotonic()
-        left = summary.total - summary.there - summary.done - summary.failed
-        if now - self._printed >= _REPORT_SECONDS or not left:
-            self._printed = now
-            print(f"  {summary.total - left}/{summary.total} clips   {summary.failed} failed   "
-                  f"{summary.seconds:.1f} s of sound in {now - self._began:.1f} s", flush=True)  # fmt: skip
 
 
 def table(summary: "Summary", config: Config, wall_s: float) -> str:

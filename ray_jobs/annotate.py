@@ -27,7 +27,6 @@ from ray_jobs.vllm import Engine
 if TYPE_CHECKING:
     from ray_jobs.pipeline import Row, Summary
 
-_REPORT_SECONDS = 5.0
 _ROUNDS = 16
 """Rows of a worker's block for each request in flight: between blocks nothing is in flight."""
 
@@ -82,7 +81,7 @@ def run(config: Config, report: "Callable[[Summary], None] | None" = None) -> "S
         schema=_schema(),
         resources=config.resources,
         bad=[pipeline.Failure(line.clip_id, line.row, line.error) for line in found.bad],
-        report=report or _Progress(),
+        report=report,
     )
     _take_out_repeats(config, summary, tasks)
     print(closing(summary, config, before, time.monotonic() - began), flush=True)
@@ -227,21 +226,6 @@ def _read(folder: str, columns: Sequence[str]) -> "list[Row]":
         with storage.open_read(path) as file:
             rows += pq.read_table(file, columns=columns).to_pylist()
     return rows
-
-
-class _Progress:
-    """Prints a line now and then."""
-
-    def __init__(self) -> None:
-        self._began = self._printed = time.monotonic()
-
-    def __call__(self, summary: "Summary") -> None:
-        now = time.monotonic()
-        left = summary.total - summary.there - summary.done - summary.failed
-        if now - self._printed >= _REPORT_SECONDS or not left:
-            self._printed = now
-            print(f"  {summary.total - left}/{summary.total} records   {summary.failed} rejected   "
-                  f"{summary.done / (now - self._began):.1f} a second", flush=True)  # fmt: skip
 
 
 def closing(summary: "Summary", config: Config, before: tuple[int, int, int], wall_s: float) -> str:

@@ -28,10 +28,14 @@ class Job:
     about: str
     positional: tuple[str, ...] = ()  # settings that may be given without their names, in this order
     output: str = "output"  # setting that -o gives
+    named: tuple[str, ...] = ()  # settings that --NAME gives as well
 
 
 JOBS = {
     "ingest": Job("ray_jobs.ingest", "a corpus -> tables CLIPS, TRACKS and EXPRESSIONS", ("corpus", "root")),
+    "extract": Job(
+        "ray_jobs.extract", "videos of CLIPS -> TRACKS", ("clips",), output="tracks", named=("extractor", "model")
+    ),
     "synthesize": Job("ray_jobs.synthesize", "synthetic speech with mouth motion -> CLIPS and TRACKS"),
     "annotate": Job(
         "ray_jobs.annotate", "faces get texts, texts get faces: TRACKS, EXPRESSIONS, texts -> TEAD", ("input",)
@@ -221,6 +225,8 @@ def _add_job(verbs: Any, verb: str, job: Job) -> None:
     parser.add_argument("positional", nargs="*", metavar=" ".join(job.positional).upper() or "-")
     parser.add_argument("-o", "--output")
     parser.add_argument("-h", "--help", action="store_true")
+    for name in job.named:
+        parser.add_argument(f"--{name}")
     _add_settings(parser)
     parser.set_defaults(run=lambda given: _job(verb, job, given))
 
@@ -232,7 +238,7 @@ def _job(verb: str, job: Job, given: dict[str, Any]) -> int:
     if len(given["positional"]) > len(job.positional):
         surplus = given["positional"][len(job.positional)]
         raise BadRequestError(f"surplus argument {surplus!r}; {verb} takes: {' '.join(job.positional) or 'none'}")
-    settings = dict(zip(job.positional, given["positional"], strict=False))
+    settings = dict(zip(job.positional, given["positional"], strict=False)) | _given(given, job.named)
     if given["output"] is not None:
         settings[job.output] = given["output"]
     return _run_job(verb, job, given, **settings)
@@ -272,7 +278,9 @@ def _manual(verb: str, job: Job) -> str:
         hints = inspect.get_annotations(kind, eval_str=True)
         classes += [hint for hint in hints.values() if dataclasses.is_dataclass(hint) and hint not in classes]
     positional = "".join(f" {name.upper()}" for name in job.positional)
-    usage = f"usage: expclip {verb}{positional} [-o {job.output.upper()}] [--recipe FILE] [--set a.b=VALUE] [--dry-run]"
+    named = "".join(f" [--{name} {name.upper()}]" for name in job.named)
+    usage = f"usage: expclip {verb}{positional} [-o {job.output.upper()}]{named}"
+    usage += " [--recipe FILE] [--set a.b=VALUE] [--dry-run]"
     return "\n\n".join([usage, inspect.getdoc(module) or "", *(inspect.getsource(kind).rstrip() for kind in classes)])
 
 

@@ -27,7 +27,7 @@ _STORE_BYTES = 256 << 20
 
 @dataclass(frozen=True)
 class Resources:
-    """What a job may use."""
+    """What a job may use, and how it tells of its progress."""
 
     workers: int = 0  # processes at once; 0: one for each `cpus` of the cluster
     cpus: float = 1.0  # CPUs of a worker, which are also its threads
@@ -35,6 +35,7 @@ class Resources:
     block_rows: int = 32  # rows that a worker takes at once, at most
     blocks: int = 8  # blocks for each worker, at least: more make loads even, fewer cost less
     address: str = ""  # cluster to join; empty: RAY_ADDRESS, else a local one
+    progress: str = "text"  # text: lines on the terminal; json: NDJSON on standard error; FILE: both, NDJSON there
 
 
 @contextmanager

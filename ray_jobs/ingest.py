@@ -8,7 +8,6 @@ with a text get their phones by forced alignment. Running it again does only wha
 
 import json
 import os
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -23,7 +22,6 @@ if TYPE_CHECKING:
     from ray_jobs.pipeline import Row, Summary, Task
 
 _SUMMARY = "ingest.json"
-_REPORT_SECONDS = 2.0
 
 
 @dataclass(frozen=True)
@@ -77,7 +75,6 @@ def _clips(importer: corpora.Importer, sources: Sequence[Source], output: str, r
         also={"tracks": TRACKS},
         resources=resources,
         bad=bad,
-        report=_Progress("clips"),
     )
 
 
@@ -96,7 +93,6 @@ def _cut(
         table=table,
         schema=CUTS,
         resources=resources,
-        report=_Progress("recordings"),
     )
     failed = {failure.clip_id for failure in summary.failures}
     known = [source for source in sources if source.clip["clip_id"] not in failed]
@@ -197,19 +193,6 @@ def _report(
         print(f"  {failure.clip_id}: {failure.error}")
     print(f"ingest: {', '.join(f'{n} {name}' for name, n in counts.items())} in {config.output}", flush=True)
     return counts
-
-
-class _Progress:
-    """Prints a line now and then."""
-
-    def __init__(self, what: str) -> None:
-        self._what, self._printed = what, time.monotonic()
-
-    def __call__(self, summary: "Summary") -> None:
-        now, left = time.monotonic(), summary.total - summary.there - summary.done - summary.failed
-        if now - self._printed >= _REPORT_SECONDS or not left:
-            self._printed = now
-            print(f"  {summary.total - left}/{summary.total} {self._what}   {summary.failed} failed", flush=True)
 
 
 class IngestStep:

@@ -1,8 +1,9 @@
 """`map_table`: tasks -> rows of a table, by a plain step on a pool of workers. All calls of Ray Data are here.
 
 A step is a class without Ray: `prepare(rows)` sees a block's rows together, `__call__(row)` makes one row of the
-table or raises. Workers write their own shards, so that a killed job keeps what is finished; only small status rows
-come back. A row that fails lands in `TABLE.errors` with its reason, whatever becomes of its neighbours.
+table, or several, or raises. Workers write their own shards, so that a killed job keeps what is finished; only small
+status rows come back. A row that fails lands in `TABLE.errors` with its reason, whatever becomes of its neighbours.
+`TABLE.ledger` says what ran when, with which version; progress goes to the terminal, or to machines as JSON.
 """
 
 import json
@@ -19,8 +20,9 @@ import pyarrow as pa
 
 from expclip import storage
 from expclip.errors import BadRequestError
-from ray_jobs import cluster, shards
+from ray_jobs import cluster, ledger, shards
 from ray_jobs.cluster import Resources
+from ray_jobs.progress import Progress
 
 _FLUSH_SECONDS = 5.0
 """A worker writes its unfinished shard at least this often, between two rows."""
@@ -39,13 +41,13 @@ class Step(Protocol):
     def prepare(self, rows: Sequence[Row]) -> None:
         """See the rows that come next, to do together what is cheaper together; what it raises is ignored."""
 
-    def __call__(self, row: Row) -> Row:
-        """Return a row of the table; whatever it raises is that row's error."""
+    def __call__(self, row: Row) -> Row | Sequence[Row]:
+        """Return the task's row of the table, or its rows, at least one; whatever it raises is the task's error."""
 
 
 @dataclass(frozen=True)
 class Task:
-    """A row to make: its key, the digest of all that decides it, and what the step is given (fit for JSON)."""
+    """A row, or rows, to make: the key, the digest of all that decides it, what the step is given (fit for JSON)."""
 
     clip_id: str
     request: str
@@ -63,21 +65,21 @@ class Failure:
 
 @dataclass
 class Summary:
-    """How a job stands, or how it ended."""
+    """How a job stands, or how it ended; counted in tasks."""
 
     total: int
-    there: int = 0  # rows that an earlier run had made
+    there: int = 0  # that an earlier run had made
     done: int = 0
     failures: list[Failure] = field(default_factory=list)
-    seconds: float = 0.0  # of sound, in the rows done
-    work_s: float = 0.0  # time that workers spent on rows
+    seconds: float = 0.0  # of sound or picture, in the tasks done
+    work_s: float = 0.0  # time that workers spent on them
     wall_s: float = 0.0  # time since the first worker began
     workers: int = 0
     mib: float = 0.0  # most memory of one worker
 
     @property
     def failed(self) -> int:
-        """Rows without a result."""
+        """Tasks without a result."""
         return len(self.failures)
 
 
@@ -91,26 +93,36 @@ def map_table(
     resources: Resources = Resources(),  # noqa: B008 - frozen
     bad: Sequence[Failure] = (),
     intact: Callable[[str], bool] = lambda clip_id: True,
-    report: Callable[[Summary], None] = lambda summary: None,
+    report: Callable[[Summary], None] | None = None,
+    about: Mapping[str, Any] | None = None,
+    inline: int = 0,
 ) -> Summary:
     """Make the missing rows of `table` (a folder) and of `table`.errors; return what was done.
 
     `bad` are rows known to be wrong. A task is done if the table holds its request and `intact(clip_id)` finds its
-    files. `report` is called whenever some rows have come back. A changed request replaces the clip's old row.
+    files. A changed request replaces the clip's old rows. `report` is called whenever some rows have come back, instead
+    of telling of them as `resources.progress` asks for. `about` goes into the ledger: what was asked for. With at most
+    `inline` tasks to do they are done in this process: for steps that cost less than workers take to start.
     `also` are tables beside this one: a result that holds a row under such a name has it written there as well.
     """
     target = shards.with_request(schema)
     beside = {name: shards.with_request(kind) for name, kind in also.items()}
+    progress = Progress(table, resources.progress)
     there = shards.done(table)
     todo = [t for t in tasks if t.request not in there.get(t.clip_id, ()) or not intact(t.clip_id)]
     summary = Summary(len(tasks) + len(bad), there=len(tasks) - len(todo), failures=list(bad))
-    if todo:
-        _run(step, todo, summary, _Output(table, target, beside), resources, report)
-    failed = {failure.clip_id for failure in summary.failures}
-    valid = {t.clip_id: None if t.clip_id in failed else t.request for t in tasks} | dict.fromkeys(failed)
-    for folder in (table, *(storage.join(storage.parent(table), name) for name in beside)):
-        shards.compact(folder, valid)
-    shards.write_errors(f"{table}.errors", [vars(failure) for failure in summary.failures])
+    with ledger.entry(table, summary, about or {}):
+        progress.begin(summary)
+        if todo:
+            output = _Output(table, target, beside)
+            run = _run_here if len(todo) <= inline else _run
+            run(step, todo, summary, output, resources, report or progress)
+        failed = {failure.clip_id for failure in summary.failures}
+        valid = {t.clip_id: None if t.clip_id in failed else t.request for t in tasks} | dict.fromkeys(failed)
+        for folder in (table, *(storage.join(storage.parent(table), name) for name in beside)):
+            shards.compact(folder, valid)
+        shards.write_errors(f"{table}.errors", [vars(failure) for failure in summary.failures])
+        progress.end(summary)
     return summary
 
 
@@ -139,22 +151,43 @@ def _run(
     resources: Resources,
     report: Callable[[Summary], None],
 ) -> None:
-    rows = {task.clip_id: json.dumps(dict(task.row)) for task in todo}
     with cluster.connected(resources) as ray:
         summary.workers = min(cluster.worker_count(ray, resources), len(todo))
         size = min(resources.block_rows, -(-len(todo) // (summary.workers * resources.blocks)))
-        blocks = [_block(todo[start : start + size], rows) for start in range(0, len(todo), size)]
+        blocks = [_block(todo[start : start + size]) for start in range(0, len(todo), size)]
         summary.workers = min(summary.workers, len(blocks))
-        for status in _statuses(ray, step, blocks, output, resources, summary.workers):
-            if status and status[0]["clip_id"] is None:
-                raise BadRequestError(f"workers cannot start: {status[0]['error']}")
-            _count(summary, status, rows)
-            report(summary)
+        _follow(_statuses(ray, step, blocks, output, resources, summary.workers), todo, summary, report)
 
 
-def _block(tasks: Sequence[Task], rows: Mapping[str, str]) -> pa.Table:
+def _run_here(
+    step: Callable[[], Step],
+    todo: Sequence[Task],
+    summary: Summary,
+    output: _Output,
+    resources: Resources,
+    report: Callable[[Summary], None],
+) -> None:
+    summary.workers = 1
+    guard, size = _Guard(step, output), resources.block_rows
+    blocks = (_block(todo[start : start + size]) for start in range(0, len(todo), size))
+    _follow((guard(block).to_pylist() for block in blocks), todo, summary, report)
+
+
+def _follow(
+    statuses: Iterable[list[Row]], todo: Sequence[Task], summary: Summary, report: Callable[[Summary], None]
+) -> None:
+    """Count what comes back, block by block."""
+    rows = {task.clip_id: task.row for task in todo}
+    for status in statuses:
+        if status and status[0]["clip_id"] is None:
+            raise BadRequestError(f"workers cannot start: {status[0]['error']}")
+        _count(summary, status, rows)
+        report(summary)
+
+
+def _block(tasks: Sequence[Task]) -> pa.Table:
     keys, requests = [t.clip_id for t in tasks], [t.request for t in tasks]
-    return pa.table({shards.KEY: keys, shards.REQUEST: requests, "row": [rows[key] for key in keys]})
+    return pa.table({shards.KEY: keys, shards.REQUEST: requests, "row": [json.dumps(dict(t.row)) for t in tasks]})
 
 
 def _statuses(
@@ -166,7 +199,7 @@ def _statuses(
     journal = ray.remote(num_cpus=0)(_Journal).remote()
     data = rd.from_arrow(blocks).map_batches(
         _Guard,
-        fn_constructor_args=(step, output.table, output.schema, resources.cpus, journal, output.beside),
+        fn_constructor_args=(step, output, resources.cpus, journal),
         batch_size=None,  # a block is a batch
         batch_format="pyarrow",
         zero_copy_batch=True,
@@ -178,14 +211,14 @@ def _statuses(
         yield cast(pa.Table, batch).to_pylist()
 
 
-def _count(summary: Summary, status: Iterable[Row], rows: Mapping[str, str]) -> None:
+def _count(summary: Summary, status: Iterable[Row], rows: Mapping[str, Row]) -> None:
     for entry in status:
         if entry["error"] is None:
             summary.done += 1
             summary.seconds += entry["seconds"]
         else:
             clip_id = entry["clip_id"]
-            summary.failures.append(Failure(clip_id, rows[clip_id], entry["error"]))
+            summary.failures.append(Failure(clip_id, json.dumps(dict(rows[clip_id])), entry["error"]))
         summary.work_s += entry["wall_s"]
         summary.mib = max(summary.mib, entry["mib"])
 
@@ -208,22 +241,20 @@ class _Guard:
     def __init__(
         self,
         step: Callable[[], Step],
-        table: str,
-        schema: pa.Schema,
-        cpus: float,
+        output: _Output,
+        cpus: float = 0.0,
         journal: Any = None,
-        beside: Mapping[str, pa.Schema] = MappingProxyType({}),
     ) -> None:
-        threads = max(1, int(cpus))
-        os.environ["OMP_NUM_THREADS"] = str(threads)
-        self._output, self._journal = _Output(table, schema, beside), journal
+        if cpus:
+            os.environ["OMP_NUM_THREADS"] = str(max(1, int(cpus)))
+        self._output, self._journal = output, journal
         self._step: Step | None = None
         try:
             self._step = step()
         except Exception as error:  # raised from here, it would make Ray start one worker after another
             self._broken = reason(error)
-        if "torch" in sys.modules:
-            sys.modules["torch"].set_num_threads(threads)
+        if cpus and "torch" in sys.modules:
+            sys.modules["torch"].set_num_threads(max(1, int(cpus)))
 
     def __call__(self, block: pa.Table) -> pa.Table:
         """Work on the block's rows, write their shard, return their status; without a key where there is no step."""
@@ -231,8 +262,10 @@ class _Guard:
             return pa.Table.from_pylist([{"error": self._broken}], _STATUS)
         keys = list(zip(block[shards.KEY].to_pylist(), block[shards.REQUEST].to_pylist(), strict=True))
         rows = [json.loads(text) for text in block["row"].to_pylist()]
-        name = shards.block_name(keys)
-        careful = self._begin(name) > 0  # a worker died on this block before: find the row
+        name, finished = shards.block_name(keys), set[tuple[str, str]]()
+        careful = self._begin(name)
+        if careful:  # a worker died on this block before: find the row, keep what it had finished
+            finished, name = shards.finished(self._output.table, name), f"{name}-{careful}"
         with suppress(Exception):  # each row will meet its own error
             self._step.prepare(rows)
         made: list[Row] = []
@@ -240,13 +273,16 @@ class _Guard:
         flushed = time.monotonic()
         for (clip_id, request), row in zip(keys, rows, strict=True):
             began = time.monotonic()
+            if (clip_id, request) in finished:
+                status.append((clip_id, None, 0.0, began))
+                continue
             try:
-                if careful and self._begin(f"{name}/{clip_id}") >= _DEATHS:
+                if careful and self._begin(f"{request}/{clip_id}") >= _DEATHS:
                     raise RuntimeError(f"the worker died {_DEATHS} times on this row")
-                result = {"wall_s": 0.0, **self._step(row), shards.KEY: clip_id, shards.REQUEST: request}
-                result["wall_s"] = time.monotonic() - began
-                made.append(result)
-                status.append((clip_id, None, float(result.get("seconds", 0.0)), began))
+                results = _several(self._step(row))
+                wall_s = (time.monotonic() - began) / len(results)
+                made += [{**r, shards.KEY: clip_id, shards.REQUEST: request, "wall_s": wall_s} for r in results]
+                status.append((clip_id, None, float(sum(r.get("seconds", 0.0) for r in results)), began))
             except Exception as error:
                 status.append((clip_id, reason(error), 0.0, began))
             if time.monotonic() - flushed > _FLUSH_SECONDS:
@@ -262,6 +298,13 @@ class _Guard:
         import ray
 
         return int(ray.get(self._journal.begin.remote(name)))
+
+
+def _several(result: Row | Sequence[Row]) -> Sequence[Row]:
+    rows = [result] if isinstance(result, Mapping) else result
+    if not rows:
+        raise ValueError("the step made no row")
+    return rows
 
 
 def _status(entries: Sequence[tuple[str, str | None, float, float]]) -> pa.Table:

@@ -1,6 +1,7 @@
 """A table as a folder of Parquet shards that many workers write and later runs repair.
 
-Every row carries `clip_id` and `request`, the digest of all that decided it. A shard appears whole or not at all.
+Every row carries `clip_id` and `request`, the digest of all that decided it. A clip may have several rows; they lie in
+one shard, which appears whole or not at all.
 """
 
 import hashlib
@@ -13,6 +14,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from expclip import schema, storage
+from expclip.errors import BadRequestError
 
 KEY, REQUEST = "clip_id", "request"
 _SUFFIX = ".parquet"
@@ -59,25 +61,36 @@ def done(folder: str) -> dict[str, set[str]]:
     return found
 
 
+def finished(folder: str, name: str) -> set[tuple[str, str]]:
+    """Return the (clip_id, request) that an earlier try at a block has left in its shards."""
+    shards = (path for path in storage.listing(folder, _SUFFIX) if path.rsplit("/", 1)[-1].startswith(name))
+    return {key for path in shards for key in _keys(path)}
+
+
+def places(folder: str) -> dict[str, tuple[str, str]]:
+    """Return for each clip of a table its request and the shard that holds it."""
+    return {clip_id: (request, path) for path in storage.listing(folder, _SUFFIX) for clip_id, request in _keys(path)}
+
+
 def _keys(path: str) -> list[tuple[str, str]]:
-    with storage.local_copy(path) as name:
-        table = pq.read_table(name, columns=[KEY, REQUEST])
+    with storage.open_read(path) as file:
+        shard = pq.ParquetFile(file)
+        if REQUEST not in shard.schema_arrow.names:
+            raise BadRequestError(f"{path} was not written by a job that can be continued: choose another output")
+        table = shard.read(columns=[KEY, REQUEST])
     return list(zip(table[KEY].to_pylist(), table[REQUEST].to_pylist(), strict=True))
 
 
 def compact(folder: str, valid: Mapping[str, str | None]) -> None:
-    """Remove rows that are out of date: of each clip in `valid` only one row, with that request, stays.
+    """Remove rows that are out of date: of each clip in `valid` only the rows of one shard, with that request, stay.
 
     Clips that `valid` does not name are left alone.
     """
     kept: set[str] = set()
     for path in storage.listing(folder, _SUFFIX):
         keys = _keys(path)
-        keep = []
-        for clip_id, request in keys:
-            good = clip_id not in kept and (clip_id not in valid or valid[clip_id] == request)
-            keep.append(good)
-            kept.update([clip_id] if good else [])
+        keep = [c not in kept and (c not in valid or valid[c] == request) for c, request in keys]
+        kept.update(clip_id for (clip_id, _), good in zip(keys, keep, strict=True) if good)
         if not any(keep):
             storage.remove(path)
         elif not all(keep):

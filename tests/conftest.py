@@ -2,10 +2,11 @@
 
 import importlib.util
 import os
+import subprocess
 import sys
 import tempfile
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,20 @@ def service(service_module: Any) -> Iterator[Any]:
     running = service_module.Service()
     yield running
     running.stop()
+
+
+@pytest.fixture(scope="session")
+def make_video() -> Callable[..., str]:
+    """A function (path, lavfi source or None, *options, before=options): ffmpeg makes a file, whose path comes back."""
+    from expclip import media
+
+    def make(path: Path, source: str | None, *options: str, before: Sequence[str] = ()) -> str:
+        inputs = (*before, *(("-f", "lavfi", "-i", source) if source else ()))
+        command = [media.ffmpeg(), "-nostdin", "-v", "error", "-y", *inputs, *options, str(path)]
+        subprocess.run(command, check=True, timeout=120)
+        return str(path)
+
+    return make
 
 
 @pytest.fixture(scope="session")

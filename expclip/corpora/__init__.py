@@ -179,16 +179,16 @@ def _looks_like(corpus: str, files: Tree) -> bool:
 def read(folder: str) -> tuple[list[Row], dict[str, "pa.Table"]]:
     """Return the clips of a corpus folder, `audio` made absolute, and by clip_id one-row tables of its tracks.
 
-    A corpus without faces has no tracks.
+    Tracks in several segments are joined. A corpus without faces has no tracks.
     """
+    from expclip import tracks
+
     clips = table(storage.join(folder, "clips")).to_pylist()
     for row in clips:
         row["audio"] = storage.join(folder, row["audio"])
     if not storage.listing(storage.join(folder, "tracks"), ".parquet"):
         return clips, {}
-    tracks = table(storage.join(folder, "tracks"))
-    names = tracks.column("clip_id").to_pylist()
-    return clips, {name: tracks.slice(k, 1) for k, name in enumerate(names)}
+    return clips, tracks.by_clip(table(storage.join(folder, "tracks")))
 
 
 def table(folder: str, columns: list[str] | None = None) -> "pa.Table":

@@ -211,7 +211,7 @@ def test_a_side_table_is_written_before_the_table(tmp_path: Path, block: Callabl
 
     schema = shards.with_request(pa.schema({"clip_id": pa.string(), "value": pa.float64()}))
     side = shards.with_request(pa.schema({"clip_id": pa.string(), "more": pa.string()}))
-    guard = pipeline._Guard(Step, str(tmp_path / "main"), schema, 1.0, beside={"side": side})
+    guard = pipeline._Guard(Step, pipeline._Output(str(tmp_path / "main"), schema, {"side": side}), 1.0)
     guard(block([0, 1, 2]))
     assert shards.done(str(tmp_path / "main")) == {"c0": {"r0"}, "c1": {"r1"}, "c2": {"r2"}}
     assert shards.done(str(tmp_path / "side")) == {"c1": {"r1"}, "c2": {"r2"}}

@@ -44,7 +44,7 @@ def content(folder: Path) -> dict[str, str]:
 
 
 def test_bad_rows_do_not_hurt_their_neighbours(tmp_path: Path) -> None:
-    guard = pipeline._Guard(Halve, str(tmp_path), shards.with_request(SCHEMA), 1.0)
+    guard = pipeline._Guard(Halve, pipeline._Output(str(tmp_path), shards.with_request(SCHEMA)), 1.0)
     status = guard(block([0, 1, 2])).to_pylist()
     assert [(s["clip_id"], s["error"], s["seconds"]) for s in status] == [
         ("c0", None, 1.5),
@@ -56,7 +56,7 @@ def test_bad_rows_do_not_hurt_their_neighbours(tmp_path: Path) -> None:
 
 
 def test_the_same_block_again_writes_the_same_shard(tmp_path: Path) -> None:
-    guard = pipeline._Guard(Halve, str(tmp_path), shards.with_request(SCHEMA), 1.0)
+    guard = pipeline._Guard(Halve, pipeline._Output(str(tmp_path), shards.with_request(SCHEMA)), 1.0)
     for _ in range(2):
         guard(block([0, 2]))
     guard(block([4]))
@@ -64,7 +64,7 @@ def test_the_same_block_again_writes_the_same_shard(tmp_path: Path) -> None:
 
 
 def test_block_without_a_good_row_writes_nothing(tmp_path: Path) -> None:
-    pipeline._Guard(Halve, str(tmp_path), shards.with_request(SCHEMA), 1.0)(block([1, 3]))
+    pipeline._Guard(Halve, pipeline._Output(str(tmp_path), shards.with_request(SCHEMA)), 1.0)(block([1, 3]))
     assert not list(tmp_path.iterdir())
 
 
@@ -75,7 +75,9 @@ def test_finished_rows_of_a_long_block_are_on_disk_early(tmp_path: Path, monkeyp
             return super().__call__(row)
 
     monkeypatch.setattr(pipeline, "_FLUSH_SECONDS", -1.0)
-    status = pipeline._Guard(Look, str(tmp_path), shards.with_request(SCHEMA), 1.0)(block([0, 2, 4])).to_pylist()
+    status = pipeline._Guard(Look, pipeline._Output(str(tmp_path), shards.with_request(SCHEMA)), 1.0)(
+        block([0, 2, 4])
+    ).to_pylist()
     assert [s["error"] for s in status] == [None] * 3
 
 
@@ -131,5 +133,80 @@ def test_step_that_cannot_be_made_is_told_without_a_key(tmp_path: Path) -> None:
     def broken() -> Halve:
         raise BadRequestError("no such checkpoint: x")
 
-    guard = pipeline._Guard(broken, str(tmp_path), shards.with_request(SCHEMA), 1.0)
+    guard = pipeline._Guard(broken, pipeline._Output(str(tmp_path), shards.with_request(SCHEMA)), 1.0)
     assert [(s["clip_id"], s["error"]) for s in guard(block([0, 2])).to_pylist()] == [(None, "no such checkpoint: x")]
+
+
+class Split(Halve):
+    """Makes as many rows of a task as its number says."""
+
+    def __call__(self, row: Any) -> list[dict[str, float]]:  # type: ignore[override]
+        return [{"value": float(k), "seconds": 0.5} for k in range(row["n"])]
+
+
+def test_a_task_may_have_several_rows_but_not_none(tmp_path: Path) -> None:
+    guard = pipeline._Guard(Split, pipeline._Output(str(tmp_path), shards.with_request(SCHEMA)))
+    status = guard(block([2, 0, 3])).to_pylist()
+    assert [(s["clip_id"], s["error"], s["seconds"]) for s in status] == [
+        ("c2", None, 1.0),
+        ("c0", "ValueError: the step made no row", 0.0),
+        ("c3", None, 1.5),
+    ]
+    table = pads.dataset(tmp_path).to_table()
+    assert table["clip_id"].to_pylist() == ["c2", "c2", "c3", "c3", "c3"]
+    assert table["value"].to_pylist() == [0, 1, 0, 1, 2]
+    assert shards.done(str(tmp_path)) == {"c2": {"r2"}, "c3": {"r3"}}
+    assert shards.places(str(tmp_path))["c3"] == ("r3", str(next(tmp_path.iterdir())))
+
+
+def test_compaction_keeps_all_rows_of_a_clip_and_those_of_one_shard_only(tmp_path: Path) -> None:
+    put(tmp_path, "part-1", ("a", "now"), ("a", "now"), ("b", "old"), ("b", "old"))
+    put(tmp_path, "part-2", ("a", "now"), ("a", "now"), ("b", "now"), ("b", "now"), ("b", "now"))
+    shards.compact(str(tmp_path), {"a": "now", "b": "now"})
+    table = pads.dataset(tmp_path).to_table().to_pylist()
+    assert [row["clip_id"] for row in table].count("a") == 2
+    assert [row["request"] for row in table if row["clip_id"] == "b"] == ["now"] * 3
+
+
+def test_what_a_dead_worker_had_finished_is_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(pipeline, "_FLUSH_SECONDS", -1.0)
+    seen: list[int] = []
+
+    class Dies(Halve):
+        def __call__(self, row: Any) -> dict[str, float]:
+            seen.append(row["n"])
+            if row["n"] == 4 and len(seen) == 3:
+                raise KeyboardInterrupt
+            return super().__call__(row)
+
+    tries: dict[str, int] = {}
+
+    def begin(self: Any, name: str) -> int:
+        tries[name] = tries.get(name, -1) + 1
+        return tries[name]
+
+    monkeypatch.setattr(pipeline._Guard, "_begin", begin)
+    numbers = block([0, 2, 4, 6])
+    with pytest.raises(KeyboardInterrupt):
+        pipeline._Guard(Dies, pipeline._Output(str(tmp_path), shards.with_request(SCHEMA)))(numbers)
+    status = pipeline._Guard(Dies, pipeline._Output(str(tmp_path), shards.with_request(SCHEMA)))(numbers).to_pylist()
+    assert seen == [0, 2, 4, 4, 6]
+    assert [(s["clip_id"], s["error"]) for s in status] == [("c0", None), ("c2", None), ("c4", None), ("c6", None)]
+    assert content(tmp_path) == {f"c{n}": f"r{n}" for n in (0, 2, 4, 6)}
+    assert pads.dataset(tmp_path).to_table().num_rows == 4
+
+
+def test_a_table_of_another_kind_is_refused(tmp_path: Path) -> None:
+    pq.write_table(pa.table({"clip_id": ["a"]}), tmp_path / "0.parquet")
+    with pytest.raises(BadRequestError, match=r"0.parquet was not written by a job that can be continued"):
+        shards.done(str(tmp_path))
+
+
+def test_few_cheap_tasks_are_done_without_workers(tmp_path: Path) -> None:
+    tasks = [pipeline.Task(f"c{n}", f"r{n}", {"n": n}) for n in range(5)]
+    table = str(tmp_path / "t")
+    summary = pipeline.map_table(Halve, tasks, table=table, schema=SCHEMA, inline=5)
+    assert (summary.done, summary.failed, summary.workers) == (3, 2, 1)
+    assert content(tmp_path / "t") == {"c0": "r0", "c2": "r2", "c4": "r4"}
+    again = pipeline.map_table(Halve, tasks, table=table, schema=SCHEMA, inline=5)
+    assert (again.there, again.done, again.failed) == (3, 0, 2)
