@@ -1,8 +1,8 @@
 """Speed and memory on this machine, as ratios and real-time factors. `make bench`, or `python -m ray_jobs.bench`.
 
-Settings as `name=value`: checkpoint, clips, seconds, frames. Nothing is asserted: the figures are for reading. All
-models compute with one thread, so that a real-time factor is one of a core. On a busy machine look at the figures
-by CPU time; those by the clock belong to a quiet one.
+Settings as `name=value`: checkpoint, clips, seconds, frames, video, only. Nothing is asserted: the figures are for
+reading. All models compute with one thread, so that a real-time factor is one of a core. On a busy machine look at the
+figures by CPU time; those by the clock belong to a quiet one.
 """
 
 import asyncio
@@ -19,6 +19,7 @@ from functools import partial
 from pathlib import Path
 
 from expclip import catalogue, config
+from ray_jobs import bench_extract
 from ray_jobs.cluster import Resources
 
 _BLOCK = 32
@@ -35,6 +36,8 @@ class Config:
     answers: int = 256  # of a language model's service, to annotate with
     latency: float = 1.0  # seconds of each
     in_flight: int = 8  # asked for at once
+    video: str = ""  # a video of a face, for the speed of extraction; empty: that is left out
+    only: Literal["", "animate", "annotate", "extract"] = ""  # empty: all
 
 
 @dataclass(frozen=True)
@@ -51,11 +54,16 @@ def main() -> None:
     chosen = config.load(Config, sets=sys.argv[1:])
     print(f"{os.cpu_count()} CPUs, load {os.getloadavg()[0]:.1f}\n", flush=True)
     with tempfile.TemporaryDirectory() as folder:
-        path = _make_catalogue(Path(folder), chosen)
-        _command(Path(folder), chosen)
-        _bulk(Path(folder), path, chosen)
-        _annotation(Path(folder), chosen)
-    _renderer(chosen)
+        if chosen.only in ("", "animate"):
+            path = _make_catalogue(Path(folder), chosen)
+            _command(Path(folder), chosen)
+            _bulk(Path(folder), path, chosen)
+        if chosen.only in ("", "annotate"):
+            _annotation(Path(folder), chosen)
+        if chosen.only in ("", "extract"):
+            bench_extract.main(Path(folder), chosen.video, _print)
+    if chosen.only in ("", "animate"):
+        _renderer(chosen)
 
 
 def _print(name: str, value: str, goal: str = "") -> None:

@@ -1,6 +1,7 @@
 """Sound of any kind in; what cannot be sound is named."""
 
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -89,11 +90,47 @@ def test_what_is_no_sound_is_named(tmp_path: Path, tone: np.ndarray) -> None:
         media.read_audio(str(tmp_path))
 
 
+@pytest.mark.parametrize("name", ["t.wav", "t.m4a"])
+def test_a_cut_of_a_long_file_is_read_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    noise = np.random.default_rng(0).normal(0, 0.1, 20 * 44_100).astype(np.float32)
+    media.write_audio(str(tmp_path / "t.wav"), noise, 44_100)
+    subprocess.run([media.ffmpeg(), "-v", "error", "-i", str(tmp_path / "t.wav"), str(tmp_path / "t.m4a")], check=True)
+    path = str(tmp_path / name)
+    whole = media.read_audio(path)
+    monkeypatch.setattr(media, "MAX_SECONDS", 6.0)  # the whole would be refused, or cut off, now
+    cut = media.read_audio(path, start=9.25, end=12.5)
+    assert len(cut) == 3.25 * 16_000
+    np.testing.assert_allclose(cut, whole[148_000:200_000], atol=2e-3)
+
+
+def test_sound_that_begins_late_keeps_the_clock(tmp_path: Path, make_video: Callable[..., str]) -> None:
+    late = make_video(
+        tmp_path / "l.mp4", None, "-map", "0:v", "-map", "1:a", "-c:a", "aac",
+        before=("-f", "lavfi", "-i", "color=red:s=64x64:d=2", "-itsoffset", "0.5", "-f", "lavfi", "-i", "sine=500:d=1"),
+    )  # fmt: skip
+    audio_N = media.read_audio(late)
+    assert np.abs(audio_N[:7_000]).max() < 0.01
+    assert np.flatnonzero(np.abs(audio_N) > 0.02)[0] / 16_000 == pytest.approx(0.5, abs=0.03)
+
+
+def test_damaged_sound_and_none_are_told_apart(tmp_path: Path, make_video: Callable[..., str]) -> None:
+    silent = make_video(tmp_path / "s.mp4", "color=red:s=64x64:d=1")
+    with pytest.raises(BadRequestError, match=r"s\.mp4: no sound in the file"):
+        media.read_audio(silent)
+    sound = make_video(tmp_path / "a.m4a", "sine=300:d=4", "-c:a", "aac")
+    damaged = make_video(tmp_path / "d.m4a", None, "-c", "copy", "-bsf:a", "noise=amount=1", before=("-i", sound))
+    with pytest.raises(
+        BadRequestError, match=r"d\.m4a: (cannot be read as sound|the sound is damaged): [^\[]"
+    ) as error:
+        media.read_audio(damaged)
+    assert "0x" not in str(error.value)
+
+
 def test_a_picture_has_no_sound(tmp_path: Path) -> None:
     from PIL import Image
 
     Image.new("RGB", (8, 8)).save(tmp_path / "p.png")
-    with pytest.raises(BadRequestError, match=r"p\.png: cannot be read as sound"):
+    with pytest.raises(BadRequestError, match=r"p\.png: no sound in the file"):
         media.read_audio(str(tmp_path / "p.png"))
 
 

@@ -94,6 +94,22 @@ def test_a_short_fit_lowers_the_loss_and_writes_both_parts(
     assert Generator.from_part(stored.part("generator")).config == config.model
 
 
+def test_clips_out_of_sync_are_left_out_and_counted(corpus: str, tmp_path: Path) -> None:
+    rows, _ = corpora.read(corpus)
+    corpora.write_table(str(tmp_path / "clips" / "0.parquet"), rows, CLIPS)
+    offsets = [0.0, 0.3, -0.3, 0.09, float("nan"), None]
+    tracks = [
+        {"clip_id": f"c{k}", "fps": 50.0, "weights": list(RIG.zeros(100)), "valid": [True] * 100, "mask": ["jawOpen"],
+         "offset_s": offset}
+        for k, offset in enumerate(offsets)
+    ]  # fmt: skip
+    corpora.write_table(str(tmp_path / "tracks" / "0.parquet"), tracks, TRACKS)
+    clips, figures = train_generator.in_sync({"toy": str(tmp_path)}, 0.1)
+    assert [clip.clip_id for clip in clips["toy"]] == ["c0", "c3", "c4", "c5"]
+    assert figures == {"toy.out_of_sync": 2}
+    assert train_generator.in_sync({"toy": corpus}, 0.1)[1] == {}
+
+
 def test_the_seed_decides_everything(corpus: str, expclip: str, records: str) -> None:
     def weights(seed: int) -> torch.Tensor:
         made = train_generator.fit(settings(corpus, expclip, records, steps=3, seed=seed, test_clips=1))

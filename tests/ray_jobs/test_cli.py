@@ -158,6 +158,10 @@ def changed(*change: str) -> tuple[str, ...]:
         (("style", "happy", "-o", "out/x.jpg"), "unknown suffix; valid: .png"),
         (("style", "happy", "--intensity", "nan"), "intensity nan"),
         (("style", "happy", "--checkpoint", "none"), "no such checkpoint: none"),
+        (("extract", "ckpt", "-o", "out"), "ckpt holds no clips/*.parquet"),
+        (("extract", "ckpt"), "missing setting: tracks"),
+        (("extract", "ckpt", "-o", "out", "--set", "options.fps=0"), "fps 0"),
+        (("extract", "ckpt", "-o", "out", "--set", "options.gate.turn=5"), "gate.turn is two values"),
         (("rig", "arkit53"), "unknown rig 'arkit53'"),
         (("evaluate", "a"), "surplus argument 'a'"),
         (("evaluate", "--recipe", "none.toml"), "no such recipe"),
@@ -241,6 +245,17 @@ def test_every_job_takes_its_output_and_positional_settings(run: Run, verb: str)
     code, out, _ = run(verb, *[given[name] for name in cli.JOBS[verb].positional], "-o", "there", *needed, "--dry-run")
     assert code == 0
     assert given.items() <= json.loads(out).items()
+
+
+def test_settings_with_an_option_of_their_own(run: Run) -> None:
+    code, out, _ = run(
+        "extract", "folder", "-o", "t", "--model", "face.task", "--extractor", "precomputed", "--dry-run"
+    )
+    assert code == 0
+    assert {"model": "face.task", "extractor": "precomputed", "clips": "folder", "tracks": "t"}.items() <= json.loads(
+        out
+    ).items()
+    assert "[--extractor EXTRACTOR] [--model MODEL]" in run("extract", "--help")[1]
 
 
 def test_rig_lists_channels_and_units(run: Run) -> None:
