@@ -17,6 +17,7 @@ import time
 from dataclasses import asdict, dataclass
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 from expclip import catalogue, config
 from ray_jobs import bench_extract
