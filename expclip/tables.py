@@ -60,6 +60,8 @@ def channel_order(table: "pa.Table", path: str) -> list[int]:
     names = schema.channels_of(table.schema)
     if names is None:
         raise BadRequestError(f"{path} does not name the channels of its weights (metadata `channels` of its schema)")
+    if "weights" not in table.column_names:
+        raise BadRequestError(f"{path} lacks the column weights")
     kind = table.schema.field("weights").type
     kind = kind if pa.types.is_fixed_size_list(kind) else kind.value_type
     if not pa.types.is_fixed_size_list(kind) or kind.list_size != len(names):

@@ -42,7 +42,7 @@ def test_problems_end_with_three(tmp_path: Path, capsys: pytest.CaptureFixture[s
         (["{}"], "holds no table"),
         (["{}", "-o", "{}/page.pdf"], "unknown suffix of a report; valid: .html"),
         (["{}", "--set", "samples=-1"], "samples -1 is less than 0"),
-        ([], "missing setting: path"),
+        ([], "check needs PATH"),
     ],
 )
 def test_without_a_table_the_request_is_refused(
