@@ -20,7 +20,7 @@ def problem(text: str) -> str:
     if strange:
         return f"is not written in Latin letters: {strange[0]!r}"
     words = [word.casefold() for word in _WORD.findall(text)]
-    foreign, english = (sum(word in _small_words()[name] for word in words) for name in ("foreign", "english"))
+    foreign, english = (len(_small_words()[name] & set(words)) for name in ("foreign", "english"))
     return "does not look like English" if len(words) >= _LONG and foreign >= 2 and foreign > english else ""
 
 

@@ -15,8 +15,8 @@ RATE = 50
 """Steps a second of the curves."""
 MOST = 0.5
 """Largest offset looked for, in seconds."""
-SHORTEST = 1.5
-"""Seconds of mouth and sound below which nothing can be said."""
+SHORTEST = 2.5
+"""Seconds of mouth and sound below which no offset can be told."""
 RIVAL = 0.1
 """Of peaks whose correlation differs by no more than this, the one nearest to 0 s counts."""
 _FLOOR_DB = 40.0
@@ -40,14 +40,16 @@ def rhythm(curve_T: FloatArray) -> FloatArray:
     return np.asarray(sosfiltfilt(butter(2, (2.0, 8.0), "bandpass", fs=RATE, output="sos"), curve_T), np.float32)
 
 
-def joint(mouth_T: FloatArray, level_T: FloatArray) -> tuple[FloatArray, FloatArray] | None:
-    """Return the rhythms of mouth and sound over the steps where both are known, or None if they are too few.
+def joint(
+    mouth_T: FloatArray, level_T: FloatArray, *, shortest: float = SHORTEST
+) -> tuple[FloatArray, FloatArray] | None:
+    """Return the rhythms of mouth and sound over the steps where both are known, or None below `shortest` seconds.
 
     `mouth_T` is NaN where no face was seen; holes are bridged.
     """
     steps = min(len(mouth_T), len(level_T))
     known = np.flatnonzero(np.isfinite(mouth_T[:steps]))
-    if not len(known) or known[-1] - known[0] + 1 < SHORTEST * RATE:
+    if not len(known) or known[-1] - known[0] + 1 < shortest * RATE:
         return None
     inside = np.arange(known[0], known[-1] + 1)
     whole = np.interp(inside, known, mouth_T[known]).astype(np.float32)
@@ -93,7 +95,7 @@ def speaking(mouth_T: FloatArray, level_T: FloatArray) -> float:
 
     A listener's mouth may follow by chance, but hardly moves.
     """
-    curves = joint(mouth_T, level_T)
+    curves = joint(mouth_T, level_T, shortest=1.0)
     if curves is None:
         return 0.0
     mouth, sound = curves

@@ -15,12 +15,11 @@ from typing import TYPE_CHECKING, Any
 from expclip import corpora, storage
 from expclip.errors import BadRequestError
 from expclip.extract import Options, check
-from expclip.extractors import Extractor, Face, Settings, Source, load
+from expclip.extractors import Extractor, Settings, load
 from ray_jobs.cluster import Resources
+from ray_jobs.extract_steps import MeasureStep, RestStep, TrackStep
 
 if TYPE_CHECKING:
-    import pyarrow as pa
-
     from ray_jobs.pipeline import Failure, Row, Summary, Task
 
 _COLUMNS = ("clip_id", "speaker", "audio", "video", "start", "end")
@@ -200,125 +199,4 @@ class _Job:
             )
             for clip_id, (request, path) in shards.places(self._table("measured")).items()
             if clip_id in speakers
-        ]
-
-
-class MeasureStep:
-    """A clip -> what the tracker saw of the face that speaks, and how lips and sound lie to each other."""
-
-    def __init__(self, extractor: Extractor) -> None:
-        self._extractor, self._copies = extractor, storage.Copies()
-
-    def prepare(self, rows: "Sequence[Row]") -> None:
-        """Clips are measured one by one."""
-
-    def __call__(self, row: "Row") -> "Row":
-        """Measure one clip."""
-        from expclip import extract, media, sync
-
-        faces = self._faces(row)
-        level_T = sync.level(media.read_audio(row["audio"], start=row["start"], end=row["end"]))
-        face = extract.choose(faces, level_T)
-        offset_s, offset_r = sync.offset(extract.mouth(face), level_T)
-        return {
-            "speaker": row["speaker"],
-            "extractor": face.extractor or self._extractor.version,
-            "mask": list(face.mask),
-            "faces": len(faces),
-            "seconds": float(face.time_T[-1] - face.time_T[0]),
-            "time": face.time_T,
-            "weights": face.weights_TC,
-            "pose": face.pose_T6,
-            "size": face.size_T,
-            "light": face.light_T,
-            "detail": face.detail_T,
-            "offset_s": offset_s,
-            "offset_r": offset_r,
-        }
-
-    def _faces(self, row: "Row") -> list[Face]:
-        video = row["video"] if self._extractor.needs_video else ""
-        if self._extractor.needs_video and not (video and storage.exists(video)):
-            raise BadRequestError(f"no such file: {video}" if video else "the clip has no video")
-        local = self._copies.local(video)
-        try:
-            return self._extractor.measure(Source(row["clip_id"], local, row["start"], row["end"]))
-        except BadRequestError as error:
-            raise BadRequestError(str(error).replace(local, video) if local else str(error)) from None
-
-
-class _Shard:
-    """Rows of MEASURED by clip; the file read last is kept."""
-
-    def __init__(self) -> None:
-        self._path = ""
-        self._table: pa.Table | None = None
-        self._index: dict[str, int] = {}
-
-    def row(self, path: str, clip_id: str) -> "pa.Table":
-        """Return a table of the clip's one row."""
-        from expclip import tracks
-
-        if self._table is None or path != self._path:
-            self._path, self._table = path, tracks.read_file(path)
-            self._index = {name: k for k, name in enumerate(self._table["clip_id"].to_pylist())}
-        return self._table.slice(self._index[clip_id], 1)
-
-
-class RestStep:
-    """A speaker's clips -> the resting face."""
-
-    def __init__(self, options: Options) -> None:
-        self._options, self._shard = options, _Shard()
-
-    def prepare(self, rows: "Sequence[Row]") -> None:
-        """Speakers are read one by one."""
-
-    def __call__(self, row: "Row") -> "Row":
-        """Count all frames of one speaker, file by file."""
-        from expclip import extract, tracks
-
-        rest = extract.Rest()
-        for path, clip_ids in row["clips"].items():
-            for clip_id in clip_ids:
-                rest.add(tracks.face_of(self._shard.row(path, clip_id)), self._options)
-        return {"frames": rest.frames, "neutral": rest.weights(self._options.rest).tolist()}
-
-
-class TrackStep:
-    """What was measured of a clip, and the speaker's resting face -> the clip's segments, each a row of TRACKS."""
-
-    def __init__(self, options: Options) -> None:
-        self._options, self._shard = options, _Shard()
-
-    def prepare(self, rows: "Sequence[Row]") -> None:
-        """Clips are finished one by one."""
-
-    def __call__(self, row: "Row") -> "list[Row]":
-        """Make the rows of one clip."""
-        import numpy as np
-
-        from expclip import extract, tracks
-
-        measured = self._shard.row(row["shard"], row["clip_id"])
-        if row["neutral"] is None:
-            raise BadRequestError("the speaker's resting face is not known")
-        face, neutral_C = tracks.face_of(measured), np.array(row["neutral"], np.float32)
-        return [
-            {
-                "segment": k,
-                "start": segment.start,
-                "fps": self._options.fps,
-                "weights": segment.weights_TC,
-                "valid": segment.valid_T,
-                "confidence": segment.confidence_T,
-                "pose": segment.pose_T6,
-                "mask": list(face.mask),
-                "extractor": face.extractor,
-                "neutral": neutral_C,
-                "offset_s": measured["offset_s"][0].as_py(),
-                "offset_r": measured["offset_r"][0].as_py(),
-                "seconds": len(segment.valid_T) / self._options.fps,
-            }
-            for k, segment in enumerate(extract.segments(face, neutral_C, self._options))
         ]

@@ -33,8 +33,8 @@ pytestmark = [
 ]
 Maker = Callable[..., str]
 JAW = load_rig().index("jawOpen")
-MOVING = "color=gray:s=64x48:r=25:d=2,hue=b='2*sin(18*t)'"
-SOUND = "aevalsrc='0.3*sin(1900*t)*abs(sin(9*t))':s=16000:d=2"
+MOVING = "color=gray:s=64x48:r=25:d=3,hue=b='2*sin(18*t)'"
+SOUND = "aevalsrc='0.3*sin(1900*t)*abs(sin(9*t))':s=16000:d=3"
 
 
 class FakeExtractor:
@@ -131,7 +131,7 @@ def test_every_kind_of_media_works_or_says_why_not(
         "rotated": job.make(job.folder / "r.mp4", None, "-c", "copy", before=("-display_rotation", "90", "-i", plain)),
         "extension": str(Path(job.video("e.mp4")).rename(job.folder / "e.txt")),
         "quick": job.video("q.mp4", MOVING.replace("r=25", "r=1000")),
-        "large": job.video("l.mp4", MOVING.replace("64x48", "2560x1440").replace("d=2", "d=1"), "-preset", "ultrafast"),
+        "large": job.video("l.mp4", MOVING.replace("64x48", "2560x1440").replace("d=3", "d=1"), "-preset", "ultrafast"),
     }
     (job.folder / "cut.mp4").write_bytes(whole[: len(whole) // 2])
     front = job.video("front.mp4", MOVING, "-movflags", "+faststart")
@@ -199,14 +199,14 @@ def test_tracks_are_even_rest_at_zero_and_split_at_gaps(
     assert set(made) == {("plain", 0), ("vfr", 0), ("gap", 0), ("gap", 1), ("part", 0), ("other", 0)}
     plain, part, second = made["plain", 0], made["part", 0], made["gap", 1]
     assert (plain["fps"], plain["mask"], plain["extractor"], plain["start"]) == (50.0, ["jawOpen"], "fake 1", 0.0)
-    assert len(plain["weights"]) == len(plain["valid"]) == len(plain["confidence"]) == len(plain["pose"]) == 99
+    assert len(plain["weights"]) == len(plain["valid"]) == len(plain["confidence"]) == len(plain["pose"]) == 149
     assert plain["neutral"] == made["vfr", 0]["neutral"]
     assert plain["neutral"][JAW] + 0.05 < made["other", 0]["neutral"][JAW]
     curve = np.array(plain["weights"])[:, JAW]
     assert curve.min() < 0.01
     assert curve.max() > 0.2
     other = np.array(made["vfr", 0]["weights"])[:, JAW]
-    assert np.abs(curve[: len(other)] - other).mean() < 0.03  # by time: the frames that are missing do not shift it
+    assert np.abs(curve[: len(other)] - other).mean() < 0.05  # by time: the frames that are missing do not shift it
     first = round((0.5 + part["start"]) * 50)
     cut = np.array(part["weights"])[:, JAW]
     np.testing.assert_allclose(curve[first : first + len(cut)], cut, atol=0.01)
@@ -259,7 +259,7 @@ def test_a_killed_job_loses_and_repeats_nothing(
     ray_local: Any, job: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """SIGKILL in the middle of a run on a cluster of its own, then the same here; content as of a run left in peace."""
-    video = job.video("a.mp4", MOVING.replace("d=2", "d=1"), sound=SOUND.replace("d=2", "d=1"))
+    video = job.video("a.mp4", MOVING.replace("d=3", "d=1"), sound=SOUND.replace("d=3", "d=1"))
     for k in range(40):
         job.clip(f"c{k:02d}", video, start=k / 100)
     corpora.write_table(str(job.folder / "clips" / "0.parquet"), job.clips, CLIPS)
@@ -306,12 +306,12 @@ def test_tracks_that_a_corpus_brought_go_the_same_way(
     ray_local: Any, job: Job, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     sound = job.make(job.folder / "a.wav", SOUND)
-    weights = load_rig().zeros(100)
-    weights[:, JAW] = 0.2 + 0.3 * np.abs(np.sin(9 * np.arange(100) / 50))
+    weights = load_rig().zeros(150)
+    weights[:, JAW] = 0.2 + 0.3 * np.abs(np.sin(9 * np.arange(150) / 50))
     for name in ("a", "b"):
         job.clip(name, "", audio=sound)
     job.clip("c", "", audio=sound)
-    brought = [rows.track_row(name, weights, np.arange(100) != 50, ["jawOpen"], "studio") for name in ("a", "b")]
+    brought = [rows.track_row(name, weights, np.arange(150) != 50, ["jawOpen"], "studio") for name in ("a", "b")]
     corpora.write_table(str(job.folder / "tracks" / "0.parquet"), brought, TRACKS)
     with pytest.raises(BadRequestError, match="is what is read: choose another output"):
         job.run(monkeypatch, extractor="precomputed")

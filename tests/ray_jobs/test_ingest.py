@@ -162,7 +162,7 @@ def test_expressions_need_no_cluster_and_are_written_once(tmp_path: Path, capsys
         (("beat", "root"), "holds no beat: expected SPEAKER_NAME_TYPE_FIRST_LAST.json"),
         (("ravdess", "root"), "it looks like facegood"),
         (("facegood", "root", "--set", "options.cut.pauses=1"), "unknown setting 'options.cut.pauses'"),
-        (("facegood",), "missing setting: root"),
+        (("facegood",), "ingest needs ROOT"),
     ],
 )
 def test_bad_requests_leave_nothing(
