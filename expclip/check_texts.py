@@ -114,7 +114,20 @@ def _note_shared(finding: Finding, rows: Sequence[Mapping[str, Any]]) -> None:
 def tead_table(finding: Finding, files: Sequence[str], samples: int) -> Finding:
     """Return what is found in TEAD as a table."""
     names = [name for name in TEAD.names if name != "weights"]
+    for file in files:
+        _check_weights(finding, file)
     return tead(finding, [row for file in files for row in tables.read(file, names).to_pylist()], samples)
+
+
+def _check_weights(finding: Finding, file: str) -> None:
+    """Add a problem for each row of a file whose weights are no numbers of 0..1."""
+    table = tables.read(file, ["id", "weights"])
+    if "weights" not in table.column_names:
+        return
+    for number, (key, weights) in enumerate(zip(table["id"].to_pylist(), table["weights"].to_pylist(), strict=True), 1):
+        wrong = [value for value in weights or () if not (value is not None and 0 <= value <= 1)]
+        if wrong:
+            finding.wrong(f"row {number} ({key}): weight {wrong[0]} is outside 0..1")
 
 
 def tead(finding: Finding, rows: Sequence[Mapping[str, Any]], samples: int) -> Finding:
@@ -140,6 +153,9 @@ def tead(finding: Finding, rows: Sequence[Mapping[str, Any]], samples: int) -> F
 
 def _record(row: Mapping[str, Any]) -> records_of.Record:
     values = {name: row[name] for name in records_of.FIELDS}
+    absent = [name for name, value in values.items() if value is None]
+    if absent:
+        raise ValueError(f"it has no {', '.join(absent)}")
     return records_of.Record(**{**values, "texts": dict(values["texts"]), "aus": dict(values["aus"])})
 
 

@@ -44,7 +44,7 @@ class SourceOptions:
 
     split: str = "train"  # rows of the source's split alone (rows that name none, too); empty: all
     kind: str = ""  # kind of texts whose row does not say: tag, prompt, situation or description; empty: by their words
-    licence: str = ""  # terms of inputs that name none
+    licence: str = "the user's own"  # terms of inputs that name none
     peaks: PeakOptions = field(default_factory=PeakOptions)
 
 

@@ -33,6 +33,8 @@ _MARGIN = 1
 """Whole seconds read on both sides of a cut, so that filters and decoders have settled where it begins."""
 _LOUDEST = 16.0
 """Samples of this size and more come from damaged files: full scale is 1."""
+_CUT_OFF = re.compile("partial file|File ended prematurely")
+"""What ffmpeg says of files whose end is missing."""
 _SPEAKER = re.compile(r"^(\[[^\]]*\] *)+")
 """Which part of ffmpeg says something, with an address that changes from run to run."""
 
@@ -167,9 +169,17 @@ def _detect(path: str, *arguments: str) -> str:
         command = [*start, "-i", f"file:{name}", *arguments, "-f", "null", "-"]
         done = subprocess.run(command, capture_output=True, check=False)
         text = done.stderr.decode(errors="replace").replace(name, path)
+        with open(name, "rb") as file:
+            begin = file.read(16)
+    if not begin:
+        raise BadRequestError(f"{path}: the file is empty")
+    if "matches no streams" in text:
+        raise BadRequestError(f"{path}: no {'picture' if '-vf' in arguments else 'sound'} in the file")
+    if _CUT_OFF.search(text) or (b"ftyp" in begin and "moov atom not found" in text):
+        raise BadRequestError(f"{path}: the file is truncated: its end is missing")
     if done.returncode:
-        reasons = [line for line in text.splitlines() if re.search("error|invalid|match", line, re.IGNORECASE)]
-        raise BadRequestError(f"{path}: cannot be cut: {(reasons or ['ffmpeg failed'])[0].strip()}")
+        reasons = [line for line in text.splitlines() if re.search("error|invalid", line, re.IGNORECASE)]
+        raise BadRequestError(f"{path}: cannot be cut: {_SPEAKER.sub('', (reasons or ['ffmpeg failed'])[0].strip())}")
     return text
 
 

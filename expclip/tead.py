@@ -244,6 +244,10 @@ def reconciled(aus: Mapping[str, float]) -> dict[str, float]:
     return dict(sorted(kept.items(), key=lambda item: (-item[1], item[0]))[:MAX_UNITS])
 
 
+def _mean(values: Sequence[float]) -> float:
+    return round(float(np.mean(values)), 1) if values else 0.0
+
+
 def statistics(records: Sequence[Record]) -> dict[str, Any]:
     """Return counts and means over records: by file, split, category, kind of text and action unit."""
     values = [value for record in records for value in record.aus.values()]
@@ -253,7 +257,7 @@ def statistics(records: Sequence[Record]) -> dict[str, Any]:
         "files": dict(Counter(record.id.partition("-")[0] for record in records if _WRITTEN.fullmatch(record.id))),
         "splits": dict(Counter(record.split for record in records)),
         "categories": dict(Counter(record.category for record in records)),
-        "words": {k: round(float(np.mean([len(r.texts[k].split()) for r in records])), 1) for k in KINDS},
+        "words": {kind: _mean([len(r.texts[kind].split()) for r in records if kind in r.texts]) for kind in KINDS},
         "units": dict(Counter(code.rstrip("LR") for record in records for code in record.aus).most_common()),
         "units_per_record": round(len(values) / max(1, len(records)), 2),
         "intensity": round(float(np.mean(values)), 3) if values else 0.0,

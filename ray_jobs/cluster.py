@@ -73,16 +73,24 @@ def _join(ray: Any, address: str) -> None:
         raise BadRequestError(f"no Ray cluster at {address!r}: {reason[0]}") from None
 
 
-def _start(ray: Any, folder: str) -> None:
-    with _silent():
-        ray.init(
-            address="local",
-            include_dashboard=False,
-            log_to_driver=False,
-            logging_level=logging.ERROR,
-            object_store_memory=_STORE_BYTES,
-            _temp_dir=folder,
-        )
+def _start(ray: Any, folder: str, tries: int = 3) -> None:
+    """Start a local cluster; one whose processes are not up within Ray's 30 s, on a busy machine, is tried again."""
+    try:
+        with _silent():
+            ray.init(
+                address="local",
+                include_dashboard=False,
+                log_to_driver=False,
+                logging_level=logging.ERROR,
+                object_store_memory=_STORE_BYTES,
+                _temp_dir=folder,
+            )
+    except Exception as error:  # a bare one
+        ray.shutdown()
+        if tries > 1:
+            return _start(ray, folder, tries - 1)
+        lines = str(error).strip().splitlines() or [type(error).__name__]
+        raise BadRequestError(f"no Ray cluster could be started on this machine: {lines[0]}") from None
 
 
 @contextmanager

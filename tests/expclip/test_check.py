@@ -290,3 +290,20 @@ def test_many_problems_are_counted_and_few_are_printed(corpus: Path) -> None:
     assert "problem 19" in text
     assert "problem 20\n" not in text
     assert text.endswith("... and 1480 more")
+
+
+def test_tead_with_missing_cells_and_impossible_weights(tmp_path: Path) -> None:
+    rows: list[dict[str, Any]] = [
+        {**vars(r), "id": f"x{k}-v1", "texts": list(r.texts.items()), "aus": list(r.aus.items()), "weights": [0.0] * 52,
+         "backend": "openai", "licence": "CC0", "quality": 0.3, "signature": b""}
+        for k, r in enumerate(tead.load()[:4])
+    ]  # fmt: skip
+    rows[0]["texts"] = []
+    rows[1]["id"] = None
+    rows[2]["valence"] = None
+    rows[3]["weights"] = [7.5] + [0.0] * 51
+    text = "\n".join(found(tmp_path, "tead", rows, schema.TEAD).problems)
+    assert "x0-v1: texts are []" in text
+    assert "row 2 is no record: it has no id" in text
+    assert "row 3 is no record: it has no valence" in text
+    assert "row 4 (x3-v1): weight 7.5 is outside 0..1" in text
