@@ -17,6 +17,7 @@ from typing import Any, Protocol, cast
 
 import pyarrow as pa
 
+from expclip import storage
 from expclip.errors import BadRequestError
 from ray_jobs import cluster, ledger, shards
 from ray_jobs.cluster import Resources
@@ -105,6 +106,7 @@ def map_table(
     """
     target = shards.with_request(schema)
     progress = Progress(table, resources.progress)
+    storage.clear_partials(table)
     there = shards.done(table)
     todo = [t for t in tasks if t.request not in there.get(t.clip_id, ()) or not intact(t.clip_id)]
     summary = Summary(len(tasks) + len(bad), there=len(tasks) - len(todo), failures=list(bad))
