@@ -51,9 +51,9 @@ class Options:
 
 @dataclass(frozen=True, eq=False)
 class Segment:
-    """A stretch of a clip without a long gap; frame t stands at start + t / fps seconds of the clip."""
+    """A stretch of a clip without a long gap; frame t stands at begin + t / fps seconds of the clip."""
 
-    start: float
+    begin: float
     weights_TC: FloatArray
     valid_T: BoolArray
     confidence_T: FloatArray
@@ -143,7 +143,7 @@ def segments(face: Face, neutral_C: FloatArray, options: Options) -> list[Segmen
     if not kept:
         raise BadRequestError(_why_none(face, sure_T, good, options))
     return [
-        Segment(one.start, np.clip(one.weights_TC - neutral_C, 0, 1), one.valid_T, one.confidence_T, one.pose_T6)
+        Segment(one.begin, np.clip(one.weights_TC - neutral_C, 0, 1), one.valid_T, one.confidence_T, one.pose_T6)
         for one in kept
     ]
 

@@ -55,8 +55,8 @@ TRACKS = _schema(
     {
         "clip_id": (pa.string(), "key into CLIPS"),
         "segment": (pa.int32(), "0, 1, ... of the stretches of a clip between long gaps; null: the whole clip"),
-        "start": (pa.float64(), "second of the clip at which frame 0 stands; null: 0"),
-        "fps": (pa.float64(), "frames a second; frame t stands at start + t / fps seconds of the clip"),
+        "begin": (pa.float64(), "second of the clip at which frame 0 stands; null: 0. Not CLIPS' start, in the file"),
+        "fps": (pa.float64(), "frames a second; frame t stands at begin + t / fps seconds of the clip"),
         "weights": (frames_type(), "measured or modelled expression, 0..1, the speaker's resting face at 0"),
         "valid": (pa.list_(pa.bool_()), "whether a face was measured in that frame, surely enough; else it is bridged"),
         "confidence": (pa.list_(pa.float32()), "how far the measurement can be trusted, 0..1"),

@@ -22,7 +22,7 @@ from expclip.schema import TRACKS
 
 @dataclass(frozen=True, eq=False)
 class Track:
-    """One row of TRACKS in arrays: weights (T, C), frame t at start + t / fps seconds of the clip."""
+    """One row of TRACKS in arrays: weights (T, C), frame t at begin + t / fps seconds of the clip."""
 
     clip_id: str
     fps: float
@@ -31,7 +31,7 @@ class Track:
     pose_T6: FloatArray  # NaN where unknown
     mask: tuple[str, ...] = ()
     extractor: str = ""
-    start: float = 0.0
+    begin: float = 0.0
     offset_s: float = math.nan
     offset_r: float = math.nan
 
@@ -49,7 +49,7 @@ class Track:
             frames(poses) if known else np.full((len(weights_TC), 6), np.nan, np.float32),
             tuple(row["mask"][0].as_py()),
             row["extractor"][0].as_py() or "",
-            _number(row, "start", 0.0),
+            _number(row, "begin", 0.0),
             _number(row, "offset_s", math.nan),
             _number(row, "offset_r", math.nan),
         )
@@ -91,11 +91,11 @@ def by_clip(table: pa.Table) -> dict[str, pa.Table]:
 
 
 def _joined(rows: Sequence[pa.Table]) -> pa.Table:
-    if len(rows) == 1 and _number(rows[0], "start", 0.0) == 0:
+    if len(rows) == 1 and _number(rows[0], "begin", 0.0) == 0:
         return rows[0]
-    tracks = sorted(map(Track.of, rows), key=lambda track: track.start)
+    tracks = sorted(map(Track.of, rows), key=lambda track: track.begin)
     first = tracks[0]
-    begins = [round(track.start * track.fps) for track in tracks]
+    begins = [round(track.begin * track.fps) for track in tracks]
     length = max(begin + len(track.weights_TC) for begin, track in zip(begins, tracks, strict=True))
     weights_TC = np.zeros((length, first.weights_TC.shape[1]), np.float32)
     pose_T6 = np.full((length, 6), np.nan, np.float32)
@@ -104,7 +104,7 @@ def _joined(rows: Sequence[pa.Table]) -> pa.Table:
         part = slice(begin, begin + len(track.weights_TC))
         weights_TC[part], pose_T6[part], valid_T[part] = track.weights_TC, track.pose_T6, track.valid_T
     values = {
-        "clip_id": first.clip_id, "segment": 0, "start": 0.0, "fps": first.fps, "weights": list(weights_TC),
+        "clip_id": first.clip_id, "segment": 0, "begin": 0.0, "fps": first.fps, "weights": list(weights_TC),
         "valid": valid_T, "pose": list(pose_T6), "mask": list(first.mask), "extractor": first.extractor,
         "offset_s": first.offset_s, "offset_r": first.offset_r,
     }  # fmt: skip

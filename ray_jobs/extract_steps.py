@@ -110,7 +110,7 @@ class TrackStep:
         return [
             {
                 "segment": k,
-                "start": segment.start,
+                "begin": segment.begin,
                 "fps": self._options.fps,
                 "weights": segment.weights_TC,
                 "valid": segment.valid_T,

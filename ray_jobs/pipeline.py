@@ -108,6 +108,7 @@ def map_table(
     target = shards.with_request(schema)
     beside = {name: shards.with_request(kind) for name, kind in also.items()}
     progress = Progress(table, resources.progress)
+    storage.clear_partials(table)
     there = shards.done(table)
     todo = [t for t in tasks if t.request not in there.get(t.clip_id, ()) or not intact(t.clip_id)]
     summary = Summary(len(tasks) + len(bad), there=len(tasks) - len(todo), failures=list(bad))

@@ -53,8 +53,9 @@ class Progress:
         self._told = now
         if self._how != "json":
             name = self._table.rstrip("/").rsplit("/", 1)[-1]
-            print(f"  {name}: {summary.total - left}/{summary.total} done   {summary.failed} failed   "
-                  f"{summary.seconds:.1f} s of media in {now - self._began:.1f} s", flush=True)  # fmt: skip
+            of_sound = f"{summary.seconds:.1f} s of sound in " if summary.seconds else ""
+            print(f"  {name}: {summary.total - left}/{summary.total}   {summary.failed} failed   "
+                  f"{of_sound}{now - self._began:.1f} s", flush=True)  # fmt: skip
         self._write_failures(summary)
         self._write("progress", self._figures(summary))
 

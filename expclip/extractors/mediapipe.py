@@ -101,7 +101,12 @@ class MediaPipe:
 
     def _tracker(self, k: int) -> Tracker:
         while len(self._trackers) <= k:
-            self._trackers.append(Tracker(self.content))
+            try:
+                self._trackers.append(Tracker(self.content))
+            except OSError as error:
+                raise BadRequestError(
+                    f"MediaPipe lacks a system library (libegl1, libgles2, libgl1): {error}"
+                ) from None
         self._trackers[k].forget()
         return self._trackers[k]
 

@@ -50,7 +50,7 @@ class Precomputed:
         nothing_T = np.full(len(track.weights_TC), np.nan, np.float32)
         return [
             Face(
-                track.start + np.arange(len(track.weights_TC)) / track.fps,
+                track.begin + np.arange(len(track.weights_TC)) / track.fps,
                 np.where(track.valid_T[:, None], track.weights_TC, np.float32(np.nan)),
                 track.pose_T6,
                 *(nothing_T, nothing_T, nothing_T),

@@ -60,9 +60,9 @@ def test_what_is_not_seen_has_no_confidence() -> None:
 def test_tracks_follow_time_not_frame_numbers() -> None:
     times = np.cumsum(np.random.default_rng(0).uniform(0.02, 0.12, 60))
     (one,) = segments(face(times, 0.1 * times), NEUTRAL, Options())
-    place = one.start + np.arange(len(one.valid_T)) / 50
+    place = one.begin + np.arange(len(one.valid_T)) / 50
     np.testing.assert_allclose(one.weights_TC[:, JAW], np.clip(0.1 * place, 0, 1), atol=1e-5)
-    assert times[0] <= one.start < times[0] + 0.02
+    assert times[0] <= one.begin < times[0] + 0.02
     assert times[-1] - 0.02 < place[-1] <= times[-1]
     assert one.valid_T.all()
 
@@ -71,7 +71,7 @@ def test_short_gaps_are_bridged_and_marked_long_ones_split() -> None:
     jaw = np.linspace(0, 0.99, 100)
     away = unseen(unseen(face(AT_25, jaw), slice(30, 34)), slice(60, 70))
     first, second = segments(away, NEUTRAL, Options())
-    assert (first.start, second.start) == (0, pytest.approx(70 / 25))
+    assert (first.begin, second.begin) == (0, pytest.approx(70 / 25))
     bridged = first.weights_TC[:, JAW]
     np.testing.assert_allclose(bridged, np.linspace(0, 0.59, len(bridged)), atol=1e-5)
     assert (~first.valid_T).sum() / 50 == pytest.approx(4 / 25, abs=0.03)
@@ -86,13 +86,13 @@ def test_doubtful_frames_are_gaps_though_a_face_was_seen() -> None:
     turned = face(AT_25)
     turned.pose_T6[40:60, 1] = 50
     parts = segments(turned, NEUTRAL, Options())
-    assert [round(part.start, 2) for part in parts] == [0, 2.4]
+    assert [round(part.begin, 2) for part in parts] == [0, 2.4]
     assert len(segments(turned, NEUTRAL, Options(confidence=0.1))) == 1
 
 
 def test_short_segments_are_left_out() -> None:
     seen = unseen(unseen(face(AT_25), slice(5, 20)), slice(60, 90))
-    assert [part.start for part in segments(seen, NEUTRAL, Options())] == [20 / 25]
+    assert [part.begin for part in segments(seen, NEUTRAL, Options())] == [20 / 25]
     assert len(segments(seen, NEUTRAL, Options(shortest=0.1))) == 3
 
 

@@ -14,12 +14,12 @@ from expclip.tracks import Track
 JAW = load_rig().index("jawOpen")
 
 
-def row(clip_id: str, start: float, jaw: list[float], **more: object) -> dict[str, object]:
+def row(clip_id: str, begin: float, jaw: list[float], **more: object) -> dict[str, object]:
     weights = load_rig().zeros(len(jaw))
     weights[:, JAW] = jaw
     pose = np.tile(np.arange(6, dtype=np.float32), (len(jaw), 1))
     return {
-        "clip_id": clip_id, "segment": 0, "start": start, "fps": 10.0, "weights": list(weights), "pose": list(pose),
+        "clip_id": clip_id, "segment": 0, "begin": begin, "fps": 10.0, "weights": list(weights), "pose": list(pose),
         "valid": [True] * len(jaw), "confidence": [1.0] * len(jaw), "mask": ["jawOpen"], "extractor": "test",
         "offset_s": 0.04, "offset_r": 0.6, **more,
     }  # fmt: skip
@@ -34,7 +34,7 @@ def test_segments_stand_where_they_belong_and_between_them_nothing_is_known() ->
     assert track.valid_T.tolist() == [False, True, True, False, False, True, True]
     assert np.isnan(track.pose_T6[[0, 3, 4]]).all()
     assert track.pose_T6[1].tolist() == [0, 1, 2, 3, 4, 5]
-    assert (track.start, track.fps, track.mask, track.offset_s, track.offset_r) == (0, 10, ("jawOpen",), 0.04, 0.6)
+    assert (track.begin, track.fps, track.mask, track.offset_s, track.offset_r) == (0, 10, ("jawOpen",), 0.04, 0.6)
     assert Track.of(found["b"]).weights_TC[:, JAW] == pytest.approx(0.9)
 
 

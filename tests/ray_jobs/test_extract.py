@@ -198,7 +198,7 @@ def test_tracks_are_even_rest_at_zero_and_split_at_gaps(
     made = content(job.folder / "tracks")
     assert set(made) == {("plain", 0), ("vfr", 0), ("gap", 0), ("gap", 1), ("part", 0), ("other", 0)}
     plain, part, second = made["plain", 0], made["part", 0], made["gap", 1]
-    assert (plain["fps"], plain["mask"], plain["extractor"], plain["start"]) == (50.0, ["jawOpen"], "fake 1", 0.0)
+    assert (plain["fps"], plain["mask"], plain["extractor"], plain["begin"]) == (50.0, ["jawOpen"], "fake 1", 0.0)
     assert len(plain["weights"]) == len(plain["valid"]) == len(plain["confidence"]) == len(plain["pose"]) == 149
     assert plain["neutral"] == made["vfr", 0]["neutral"]
     assert plain["neutral"][JAW] + 0.05 < made["other", 0]["neutral"][JAW]
@@ -207,10 +207,10 @@ def test_tracks_are_even_rest_at_zero_and_split_at_gaps(
     assert curve.max() > 0.2
     other = np.array(made["vfr", 0]["weights"])[:, JAW]
     assert np.abs(curve[: len(other)] - other).mean() < 0.05  # by time: the frames that are missing do not shift it
-    first = round((0.5 + part["start"]) * 50)
+    first = round((0.5 + part["begin"]) * 50)
     cut = np.array(part["weights"])[:, JAW]
     np.testing.assert_allclose(curve[first : first + len(cut)], cut, atol=0.01)
-    assert second["start"] == pytest.approx(1.2)
+    assert second["begin"] == pytest.approx(1.2)
     assert np.isfinite([plain["offset_s"], plain["offset_r"]]).all()
     joined = {clip.clip_id: clip for clip in speech_clips.load(str(job.folder), "fake")}
     assert set(joined) == {"plain", "vfr", "gap", "part", "other"}

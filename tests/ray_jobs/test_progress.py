@@ -29,7 +29,7 @@ def lines(text: str) -> list[dict[str, object]]:
 def test_people_get_lines(capsys: pytest.CaptureFixture[str]) -> None:
     drive("text")
     out, err = capsys.readouterr()
-    assert "tracks: 3/3 done   1 failed   2.5 s of media" in out
+    assert "tracks: 3/3   1 failed   2.5 s of sound" in out
     assert not err
 
 
@@ -51,7 +51,7 @@ def test_a_file_is_appended_to(tmp_path: Path, capsys: pytest.CaptureFixture[str
     for _ in range(2):
         drive(str(path))
     assert len(lines(path.read_text())) == 8
-    assert "3/3 clips" in capsys.readouterr().out
+    assert "3/3   1 failed" in capsys.readouterr().out
 
 
 def test_progress_that_says_little_is_not_told(
