@@ -129,7 +129,7 @@ def _decode_ffmpeg(name: str, path: str, rate: int, *, first: int, last: int | N
         raise BadRequestError(f"{path}: cannot be read as sound: {reason}")
     audio_N = np.frombuffer(bytearray(done.stdout), np.float32)  # a bytearray, so that the samples can be written to
     seconds = len(audio_N) / rate
-    if said and last is None and truncation.falls_short(ffmpeg(), name, first + seconds):
+    if said and last is None and truncation.falls_short(name, first + seconds, ffmpeg=ffmpeg()):
         raise BadRequestError(f"{path}: the file is truncated or damaged: only {seconds:.2f} s can be decoded")
     if not (np.abs(audio_N) < _LOUDEST).all():
         raise BadRequestError(f"{path}: the sound is damaged: {reason}")

@@ -42,7 +42,7 @@ class Resources:
 def connected(resources: Resources) -> Iterator[Any]:
     """Give the `ray` module, connected; a cluster started here ends with the block.
 
-    Raises BadRequestError if the cluster named cannot be joined.
+    Raises BadRequestError if the cluster named cannot be joined, or if none can be started here.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
