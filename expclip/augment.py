@@ -157,7 +157,8 @@ def region_masks(rig: Rig | None = None) -> list[FloatArray]:
 def _telling(masked_NC: FloatArray, whole_NC: FloatArray) -> FloatArray:
     """Return the masked expressions that still show something and have lost something."""
     left_N, lost_N = np.linalg.norm(masked_NC, axis=1), np.linalg.norm(whole_NC - masked_NC, axis=1)
-    return masked_NC[(left_N > 0.15) & (lost_N > 0.15)]
+    telling_NC: FloatArray = masked_NC[(left_N > 0.15) & (lost_N > 0.15)]
+    return telling_NC
 
 
 def _palette(found: "Sequence[tuple[torch.Tensor, torch.Tensor]]", regions: Palette | None = None) -> Palette:

@@ -14,6 +14,7 @@ import torch
 from expclip import action_units, augment, checkpoint, config, critic, devices, postprocess, speech_clips, storage, tead
 from expclip.critic import CriticConfig, SyncCritic
 from expclip.errors import BadRequestError
+from expclip.rig import FloatArray
 from expclip.speech_clips import Batch, Clip, Sampler, Variation
 
 Report = Callable[[int, Mapping[str, float]], None]
@@ -99,7 +100,7 @@ def fit(settings: Config, clips: Sequence[Clip], report: Report | None = None) -
     return model.eval().requires_grad_(False)
 
 
-def styled(batch: Batch, faces_NC: np.ndarray, random: np.random.Generator, share: float) -> torch.Tensor:  # type: ignore[type-arg]
+def styled(batch: Batch, faces_NC: FloatArray, random: np.random.Generator, share: float) -> torch.Tensor:
     """Return the batch's faces (B, T, C), that share of them composed with a drawn expression of drawn strength."""
     speech_BTC = batch.weights_BTC
     count = len(speech_BTC)
