@@ -38,9 +38,30 @@ class Resources:
     progress: str = "text"  # text: lines on the terminal; json: NDJSON on standard error; FILE: both, NDJSON there
 
 
+_KEPT: list[ExitStack] = []
+"""What ends with the blocks of `kept`, the innermost last."""
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Let the cluster that one table of a job starts, if any does, live on for the tables that follow in the block."""
+    with ExitStack() as stack:
+        _KEPT.append(stack)
+        stack.callback(_KEPT.remove, stack)
+        yield
+
+
+def starting(resources: Resources) -> str:
+    """Return what `connected` is about to do, for people to read; empty if Ray runs already."""
+    if "ray" in sys.modules and sys.modules["ray"].is_initialized():
+        return ""
+    address = resources.address or os.environ.get("RAY_ADDRESS", "")
+    return f"joining Ray at {address}" if address else "starting Ray on this machine, which takes some seconds"
+
+
 @contextmanager
 def connected(resources: Resources) -> Iterator[Any]:
-    """Give the `ray` module, connected; a cluster started here ends with the block.
+    """Give the `ray` module, connected; a cluster started here ends with the block, or with that of `kept`.
 
     Raises BadRequestError if the cluster named cannot be joined.
     """
@@ -53,7 +74,8 @@ def connected(resources: Resources) -> Iterator[Any]:
     import ray.data  # configures its loggers, so it comes before they are quieted
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    with ExitStack() as stack:
+    with ExitStack() as own:
+        stack = _KEPT[-1] if _KEPT else own
         if not ray.is_initialized():
             if address:
                 _join(ray, address)

@@ -8,7 +8,6 @@ changed; with other `options` nothing is tracked again.
 
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import nullcontext
 from dataclasses import asdict, dataclass, field
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -60,7 +59,7 @@ def run(config: Config) -> dict[str, Any]:
 
     shards.done(output)  # a table of another kind is refused before the work, not after it
     storage.check_writable(output)
-    with cluster.connected(config.resources) if len(rows) > INLINE else nullcontext():  # one cluster for all tables
+    with cluster.kept():  # one cluster for all tables
         summary = _Job(config, extractor, output).run(rows)
     _write_clips(folder, output)
     print("\n".join(_told(summary, config)), flush=True)
