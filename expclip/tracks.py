@@ -71,9 +71,12 @@ def frames(column: Any) -> FloatArray:
 
 
 def read_file(path: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return a file of a table, all of it or some columns."""
+    """Return a file of a table, all of it or some columns.
+
+    In this thread alone: Arrow's own would keep the file a moment longer, and abort the process if it ends just then.
+    """
     with storage.open_read(path) as content:
-        return pq.read_table(content, columns=None if columns is None else list(columns))
+        return pq.ParquetFile(content).read(None if columns is None else list(columns), use_threads=False)
 
 
 def places(folder: str) -> dict[str, str]:

@@ -37,17 +37,24 @@ class Resources:
     address: str = ""  # cluster to join; empty: RAY_ADDRESS, else a local one
     progress: str = "text"  # text: lines on the terminal; json: NDJSON on standard error; FILE: both, NDJSON there
 
+    def __post_init__(self) -> None:
+        least = {"workers": 0, "cpus": 0.01, "gpus": 0, "block_rows": 1, "blocks": 1}
+        for name, value in least.items():
+            if not getattr(self, name) >= value:
+                raise BadRequestError(f"resources.{name} is {getattr(self, name)}; valid: {value} and more")
+
 
 _KEPT: list[ExitStack] = []
-"""What ends with the blocks of `kept`, the innermost last."""
+"""What ends with the block of `kept`, if there is one."""
 
 
 @contextmanager
 def kept() -> Iterator[None]:
     """Let the cluster that one table of a job starts, if any does, live on for the tables that follow in the block."""
     with ExitStack() as stack:
-        _KEPT.append(stack)
-        stack.callback(_KEPT.remove, stack)
+        if not _KEPT:
+            _KEPT.append(stack)
+            stack.callback(_KEPT.clear)
         yield
 
 
@@ -75,7 +82,7 @@ def connected(resources: Resources) -> Iterator[Any]:
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
     with ExitStack() as own:
-        stack = _KEPT[-1] if _KEPT else own
+        stack = _KEPT[0] if _KEPT else own
         if not ray.is_initialized():
             if address:
                 _join(ray, address)

@@ -208,7 +208,7 @@ def table(folder: str, columns: list[str] | None = None) -> "pa.Table":
         with storage.open_read(file) as content:
             parquet = pq.ParquetFile(content)
             wanted = None if columns is None else [c for c in columns if c in parquet.schema_arrow.names]
-            tables.append(parquet.read(wanted))
+            tables.append(parquet.read(wanted, use_threads=False))  # see `tracks.read_file`
     return pa.concat_tables(tables, promote_options="default")
 
 
