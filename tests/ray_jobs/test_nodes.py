@@ -15,7 +15,7 @@ import pytest
 from expclip import corpora
 
 pytestmark = pytest.mark.ray
-ROWS, BLOCK = 120, 4
+ROWS, BLOCK = 90, 3
 
 SCRIPT = '''
 import json, os, sys, threading, time
@@ -46,7 +46,7 @@ class Slow:
 
 small = {"object_store_memory": 100 << 20}
 cluster = Cluster(initialize_head=True, head_node_args={"num_cpus": 1, "include_dashboard": False, **small})
-nodes = [cluster.add_node(num_cpus=2, **small) for _ in range(2)]
+nodes = [cluster.add_node(num_cpus=1, **small) for _ in range(2)]
 ray.init(address=cluster.address, log_to_driver=False)
 lost = nodes[1].node_id
 
@@ -63,7 +63,7 @@ killer.start()
 tasks = [pipeline.Task(f"c{n}", f"r{n}", {"n": n}) for n in range(rows)]
 schema = pa.schema({"clip_id": pa.string(), "value": pa.float64(), "seconds": pa.float64()})
 summary = pipeline.map_table(
-    Slow, tasks, table=f"{folder}/t", schema=schema, resources=Resources(workers=5, block_rows=block)
+    Slow, tasks, table=f"{folder}/t", schema=schema, resources=Resources(workers=3, block_rows=block)
 )
 killer.join(20)
 told = {"done": summary.done, "failed": summary.failed, "lost": lost, "died": not killer.is_alive()}
