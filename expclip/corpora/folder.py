@@ -95,11 +95,21 @@ def parts(source: Source) -> Row:
     scenes = media.find_scenes(video, change=cut.scene) if video else ()
     spans, short = spans_of(seconds, silences, scenes, cut)
     if not spans:
-        wanted = "that is not silence" if audio else "without a change of scene"
-        raise BadRequestError(f"{audio or video}: of {seconds:.2f} s no piece of {cut.shortest:g} s or more {wanted}")
+        raise BadRequestError(f"{audio or video}: {_why_none(seconds, short, cut, heard=bool(audio))}")
     notes = [f"silence: {len(short)} pieces shorter than {cut.shortest:g} s left out"] if short else []
     cuts = {"cuts": json.dumps(spans), "audio": audio, "video": video}
     return cuts | {"notes": rows.join_notes(notes), "seconds": seconds}
+
+
+def _why_none(seconds: float, short: Sequence[Span], cut: Cut, *, heard: bool) -> str:
+    """Say why a recording has no clip, given the pieces of it that are too short."""
+    if seconds < cut.shortest:
+        return f"it lasts {seconds:.2f} s, less than the shortest clip (cut.shortest, {cut.shortest:g} s)"
+    if heard and not short:
+        return f"silent throughout: all of its {seconds:.2f} s are below {cut.level:g} dB (cut.level)"
+    longest = max((end - start for start, end in short), default=0.0)
+    parted = "pauses and changes of scene" if heard else "changes of scene"
+    return f"no piece between {parted} is as long as a clip (cut.shortest, {cut.shortest:g} s): at most {longest:.2f} s"
 
 
 def _streams(audio: str, video: str) -> tuple[str, str]:

@@ -89,10 +89,10 @@ def test_weak_offsets_give_way_to_the_recordings_then_the_speakers() -> None:
     together = float(np.median([0.02, 0.04, 0.0, 0.02, -0.3, 0.3]))
     assert found[:7].tolist() == pytest.approx([together] * 5 + [0.3, nan], nan_ok=True)  # -0.3 was too weak
     assert found[7:12].tolist() == pytest.approx([0.2] * 5, abs=0.011)  # the fourth seemed good beside shifted ones
-    assert found[12] == np.nanmedian(offsets[:13])  # a recording of one clip: the speaker's
-    assert found[13] == -0.2  # how sure it is was not noted
+    assert found[12] == pytest.approx(np.nanmedian(offsets[:13]))  # a recording of one clip: the speaker's
+    assert found[13] == pytest.approx(-0.2)  # how sure it is was not noted
     long = sync.settled(np.array([0.3] + [0.0] * 5), np.array([0.1] + [0.0] * 5), np.full(6, 9.0), ["a"] * 6)
-    assert long[0] == 0.3  # over 9 s a small lead is enough
+    assert long[0] == pytest.approx(0.3)  # over 9 s a small lead is enough
 
 
 def test_real_speech_lies_near_zero(shared_data: Path) -> None:

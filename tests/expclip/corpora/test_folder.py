@@ -69,6 +69,8 @@ def test_sounds_speakers_words_and_files_that_hold_nothing(tmp_path: Path, bring
     )
     (tmp_path / "two.txt").write_text("not of one clip")
     soundfile.write(tmp_path / "quiet.wav", speech((2.0, False)), 16_000)
+    soundfile.write(tmp_path / "brief.wav", speech((0.5, True)), 16_000)
+    soundfile.write(tmp_path / "bits.wav", speech((0.4, True), (1.0, False), (0.4, True)), 16_000)
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     (tmp_path / "empty.wav").write_bytes(b"")
     (tmp_path / "speakers.json").write_text(json.dumps({"whole": "anna", "two": "ben"}))
@@ -77,8 +79,11 @@ def test_sounds_speakers_words_and_files_that_hold_nothing(tmp_path: Path, bring
     assert found.clips["folder_whole.wav_0000"]["text"] == "just one line"
     assert found.clips["folder_two.flac_0000"]["text"] == ""
     assert found.clips["folder_two.flac_0000"]["speaker"] == "folder_ben"
-    assert set(found.errors) == {"folder_quiet.wav", "folder_broken.mp4", "folder_empty.wav"}
-    assert "not silence" in found.errors["folder_quiet.wav"]
+    bad = ("quiet.wav", "brief.wav", "bits.wav", "broken.mp4", "empty.wav")
+    assert set(found.errors) == {f"folder_{name}" for name in bad}
+    assert "silent throughout: all of its 2.00 s are below -35 dB" in found.errors["folder_quiet.wav"]
+    assert "it lasts 0.50 s, less than the shortest clip" in found.errors["folder_brief.wav"]
+    assert "at most 0.6" in found.errors["folder_bits.wav"]
     assert all("\n" not in error for error in found.errors.values())
 
 
