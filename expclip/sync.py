@@ -106,7 +106,7 @@ def _summit(scores: FloatArray, best: int) -> float:
 def settled(offset_K: FloatArray, lead_K: FloatArray, seconds_K: FloatArray, *groupings: Sequence[str]) -> FloatArray:
     """Return the offsets (K,) that K clips are judged by: the own one where the lead, over that length, is evidence.
 
-    Else it is the median of the first of the groupings (recordings, then speakers: a name for each clip) in which
+    Else it is the median of the first of the groupings (recordings, then speakers, ...: a name for each clip) in which
     enough offsets are known; else, and where no lead is known, the own one.
     """
     out_K = np.array(offset_K, np.float32)

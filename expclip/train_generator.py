@@ -154,7 +154,7 @@ def in_sync(corpora: Mapping[str, str], max_offset: float) -> tuple[dict[str, li
         if silent := speech_clips.without_sound(folder):
             figures[f"{name}.without_sound"] = silent
         known = np.array([(clip.offset_s, clip.offset_lead, len(clip) / RATE) for clip in found]).reshape(-1, 3)
-        owners = [clip.recording for clip in found], [clip.speaker for clip in found]
+        owners = [clip.recording for clip in found], [clip.speaker for clip in found], [name] * len(found)
         offset_K = sync.settled(*known.T, *owners)
         clips[name] = [clip for clip, offset in zip(found, offset_K, strict=True) if not abs(offset) > max_offset]
         if len(found) > len(clips[name]):
