@@ -43,7 +43,7 @@ class Progress:
 
     def begin(self, summary: "Summary", how: str = "") -> None:
         """Tell that the job begins, and how: what comes before its first rows."""
-        if self._how != "json":
+        if self._how != "json" and summary.total:
             todo = summary.total - summary.there - summary.failed
             print(f"  {self._name}: {todo} of {summary.total} to do{how and '; '}{how}", flush=True)
         self._write("begun", self._figures(summary))
