@@ -193,10 +193,12 @@ def test_tracks_are_even_rest_at_zero_and_split_at_gaps(
         job.clip(name, video)
     job.clip("part", moving, start=0.5, end=1.5)
     job.clip("other", job.video("o.mp4", MOVING.replace("2*sin", "1*sin")), speaker="")
+    job.clip("mute", moving, audio="")
     monkeypatch.setattr(extract, "INLINE", 0)  # all three tables by workers
     assert job.run(monkeypatch)["failed"] == 0
     made = content(job.folder / "tracks")
-    assert set(made) == {("plain", 0), ("vfr", 0), ("gap", 0), ("gap", 1), ("part", 0), ("other", 0)}
+    assert set(made) == {("plain", 0), ("vfr", 0), ("gap", 0), ("gap", 1), ("part", 0), ("other", 0), ("mute", 0)}
+    assert np.isnan([made["mute", 0][name] for name in ("offset_s", "offset_r", "offset_lead")]).all()
     plain, part, second = made["plain", 0], made["part", 0], made["gap", 1]
     assert (plain["fps"], plain["mask"], plain["extractor"], plain["begin"]) == (50.0, ["jawOpen"], "fake 1", 0.0)
     assert len(plain["weights"]) == len(plain["valid"]) == len(plain["confidence"]) == len(plain["pose"]) == 149
@@ -211,7 +213,7 @@ def test_tracks_are_even_rest_at_zero_and_split_at_gaps(
     cut = np.array(part["weights"])[:, JAW]
     np.testing.assert_allclose(curve[first : first + len(cut)], cut, atol=0.01)
     assert second["begin"] == pytest.approx(1.2)
-    assert np.isfinite([plain["offset_s"], plain["offset_r"]]).all()
+    assert np.isfinite([plain["offset_s"], plain["offset_r"], plain["offset_lead"]]).all()
     joined = {clip.clip_id: clip for clip in speech_clips.load(str(job.folder), "fake")}
     assert set(joined) == {"plain", "vfr", "gap", "part", "other"}
     assert joined["gap"].taught_TC[:, JAW].sum() == sum(len(made["gap", k]["valid"]) for k in (0, 1))
