@@ -54,14 +54,21 @@ def run(config: Config) -> dict[str, Any]:
         raise BadRequestError(f"{config.tracks} is what is read: choose another output")
     extractor = load(config.extractor, Settings(config.model, brought, config.side, config.faces))
     rows = sorted(_clips(folder), key=lambda row: (row["speaker"], row["video"], row["start"], row["clip_id"]))
+    seen = [row for row in rows if row["video"] or not extractor.needs_video]
+    if rows and not seen:
+        raise BadRequestError(
+            f"{config.clips}: none of {len(rows)} clips has a video, and {config.extractor} needs one"
+        )
 
     from ray_jobs import cluster, shards
 
     shards.done(output)  # a table of another kind is refused before the work, not after it
     storage.check_writable(output)
     with cluster.kept():  # one cluster for all tables
-        summary = _Job(config, extractor, output).run(rows)
+        summary = _Job(config, extractor, output).run(seen)
     _write_clips(folder, output)
+    if len(seen) < len(rows):
+        print(f"extract: {len(rows) - len(seen)} clips are of sound alone and have no face", flush=True)
     print("\n".join(_told(summary, config)), flush=True)
     return {"clips": summary.there + summary.done, "made": summary.done, "failed": summary.failed}
 

@@ -57,8 +57,8 @@ class MeasureStep:
 
     def _faces(self, row: "Row") -> list[Face]:
         video = row["video"] if self._extractor.needs_video else ""
-        if self._extractor.needs_video and not (video and storage.exists(video)):
-            raise BadRequestError(f"no such file: {video}" if video else "the clip has no video")
+        if video and not storage.exists(video):
+            raise BadRequestError(f"no such file: {video}")
         local = self._copies.local(video)
         try:
             return self._extractor.measure(Source(row["clip_id"], local, row["start"], row["end"]))

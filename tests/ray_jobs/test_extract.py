@@ -167,7 +167,7 @@ def test_every_kind_of_media_works_or_says_why_not(
     progress = job.folder / "progress.ndjson"
     result = job.run(monkeypatch, resources=Resources(workers=2, progress=str(progress)))
     errors = job.errors()
-    assert set(errors) == {*reasons, "no_video"}
+    assert set(errors) == set(reasons)
     for name, reason in reasons.items():
         assert re.search(reason, errors[name]), (name, errors[name])
     stripped = {re.sub(r"\S*/(\w+)\.\w+", "", error) for error in errors.values()}
@@ -179,8 +179,10 @@ def test_every_kind_of_media_works_or_says_why_not(
         errors
     )
     last = told[-1]
-    assert (last["event"], last["total"], last["done"], last["failed"]) == ("ended", 20, len(good), len(errors))
-    assert "no face in any of 50 frames" in capsys.readouterr().out
+    assert (last["event"], last["total"], last["done"], last["failed"]) == ("ended", 19, len(good), len(errors))
+    printed = capsys.readouterr().out
+    assert "no face in any of 50 frames" in printed
+    assert "1 clips are of sound alone and have no face" in printed
 
 
 def test_tracks_are_even_rest_at_zero_and_split_at_gaps(
@@ -346,6 +348,9 @@ def test_what_cannot_be_asked_for_is_refused_before_the_work(
     ):
         with pytest.raises(BadRequestError, match=message):
             job.run(monkeypatch, **settings)
+    job.clips[0]["video"] = ""
+    with pytest.raises(BadRequestError, match="none of 1 clips has a video, and fake needs one"):
+        job.run(monkeypatch)
     assert not (tmp_path / "out").exists()
     assert not (job.folder / "tracks").exists()
 
