@@ -54,15 +54,15 @@ def run(config: Config) -> dict[str, Any]:
         raise BadRequestError(f"{config.tracks} is what is read: choose another output")
     extractor = load(config.extractor, Settings(config.model, brought, config.side, config.faces))
     rows = sorted(_clips(folder), key=lambda row: (row["speaker"], row["video"], row["start"], row["clip_id"]))
+
+    from ray_jobs import cluster, shards
+
+    shards.done(output)  # a table of another kind is refused before the work, not after it
     seen = [row for row in rows if row["video"] or not extractor.needs_video]
     if rows and not seen:
         raise BadRequestError(
             f"{config.clips}: none of {len(rows)} clips has a video, and {config.extractor} needs one"
         )
-
-    from ray_jobs import cluster, shards
-
-    shards.done(output)  # a table of another kind is refused before the work, not after it
     storage.check_writable(output)
     with cluster.kept():  # one cluster for all tables
         summary = _Job(config, extractor, output).run(seen)
