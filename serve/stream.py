@@ -90,13 +90,14 @@ class _Talk:
         tasks = {asyncio.create_task(side()) for side in (self._listen, self._speak, self._watch)}
         try:
             done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                task.result()
+            errors = [task.exception() for task in done]
+            for error in filter(None, errors):
+                raise error
         finally:
+            self.service.ticker.close(self.session)
             for task in tasks:
                 task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
-            self.service.ticker.close(self.session)
+            await asyncio.wait(tasks)
 
     async def _receive(self) -> str | bytes | None:
         """Return the next message, None if the client has left; raises Problem for one that is too large or late."""
@@ -122,10 +123,9 @@ class _Talk:
             if name not in _MEMBERS:
                 raise unknown("member of configure", name[:40], _MEMBERS)
         self.coding, self.output = asked.get("coding", "pcm16"), asked.get("output", "json")
-        if self.coding not in CODINGS:
-            raise unknown("coding", str(self.coding)[:40], CODINGS)
-        if self.output not in OUTPUTS:
-            raise unknown("output", str(self.output)[:40], OUTPUTS)
+        for name, value, valid in (("coding", self.coding, tuple(CODINGS)), ("output", self.output, OUTPUTS)):
+            if value not in valid:
+                raise unknown(name, str(value)[:40], valid)
         model = self.service.model(_text(asked.get("model", "")))
         self.styles = model.styles
         changes = await model.styles.changes(asked.get("style"))

@@ -119,8 +119,8 @@ class Styles:
         if kind == "mix":
             return await self._mixed(value)
         if kind == "emotion":
-            if value not in EMOTIONS:
-                raise unknown("emotion", value, EMOTIONS)
+            if value not in tuple(EMOTIONS):  # a value of any type
+                raise unknown("emotion", str(value)[:40], EMOTIONS)
             return await self._prompt(EMOTIONS[value]) if EMOTIONS[value] else self.neutral()
         if kind == "prompt":
             if not isinstance(value, str):
