@@ -14,7 +14,7 @@ from expclip.stream import Frames, Stream
 from expclip.streamer import Streamer
 from serve.metrics import Metrics
 
-_SHARE = 0.6
+_SHARE = 0.5
 """Of its time that a replica gives to passes; under more load ticks are longer and their passes fuller."""
 _LONGEST_TICK = 4.0
 """Times the shortest."""

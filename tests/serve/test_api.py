@@ -29,7 +29,9 @@ def problem(answer: Any, status: int, kind: str) -> str:
     return str(body["detail"])
 
 
-def test_raw_sound_gives_what_the_animator_gives(client: TestClient, wav: bytes, heard: np.ndarray, animator: Any) -> None:
+def test_raw_sound_gives_what_the_animator_gives(
+    client: TestClient, wav: bytes, heard: np.ndarray, animator: Any
+) -> None:
     answer = client.post("/v1/animate?style=happy&fps=25&seed=3", content=wav, headers={"content-type": "audio/wav"})
     assert answer.status_code == 200, answer.text
     body = answer.json()
@@ -45,7 +47,9 @@ def test_raw_sound_gives_what_the_animator_gives(client: TestClient, wav: bytes,
     [("WAV", "FLOAT", "a.wav"), ("WAV", "PCM_24", "a.wav"), ("FLAC", "PCM_16", "a.flac"), ("OGG", "VORBIS", "a.ogg"),
      ("MP3", "MPEG_LAYER_III", "a.mp3")],
 )  # fmt: skip
-def test_a_form_with_any_container(client: TestClient, babble: np.ndarray, container: str, subtype: str, name: str) -> None:
+def test_a_form_with_any_container(
+    client: TestClient, babble: np.ndarray, container: str, subtype: str, name: str
+) -> None:
     file = io.BytesIO()
     soundfile.write(file, np.repeat(babble[:, None], 2, 1), 16_000, format=container, subtype=subtype)
     answer = client.post("/v1/animate", files={"audio": (name, file.getvalue())}, data={"style": '{"emotion": "joy"}'})
@@ -99,7 +103,10 @@ def test_long_sound_is_sent_as_it_is_made(client: TestClient, wav: bytes, monkey
 
 
 def test_a_track_changes_with_time(client: TestClient, wav: bytes, heard: np.ndarray, animator: Any) -> None:
-    track = [{"at": 0, "prompt": "happy"}, {"at": 1.0, "prompt": "a longer sadness", "transition": 0.1, "intensity": 1.5}]
+    track = [
+        {"at": 0, "prompt": "happy"},
+        {"at": 1.0, "prompt": "a longer sadness", "transition": 0.1, "intensity": 1.5},
+    ]
     answer = client.post("/v1/animate", content=wav, params={"style": json.dumps(track)})
     first, second = animator.style("happy"), animator.style("a longer sadness", intensity=1.5)
     whole = animator.animate(heard, [(0, first), (1.0, second, 0.1)])
@@ -109,7 +116,8 @@ def test_a_track_changes_with_time(client: TestClient, wav: bytes, heard: np.nda
 @pytest.mark.parametrize(
     "spec",
     [
-        "happy", {"prompt": "happy"}, {"emotion": "joy"}, {"emotion": "neutral"}, {"action_units": {"AU12": 0.7, "AU2L": 0.3}},
+        "happy", {"prompt": "happy"}, {"emotion": "joy"}, {"emotion": "neutral"},
+        {"action_units": {"AU12": 0.7, "AU2L": 0.3}},
         {"weights": {"mouthSmileLeft": 0.5}, "intensity": 0.4},
         {"mix": [{"prompt": "proud", "share": 2}, {"emotion": "fear"}, {"emotion": "neutral"}]},
     ],
@@ -292,9 +300,7 @@ def test_requests_that_take_too_long_end(make_client: Callable[..., TestClient],
     problem(client.post("/v1/animate", content=wav), 503, "timeout")
 
 
-def test_keys(
-    make_client: Callable[..., TestClient], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_keys(make_client: Callable[..., TestClient], tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "keys").write_text("# ours\nalpha\n\n")
     monkeypatch.setenv("EXPCLIP_API_KEYS", "beta, gamma")
     client = make_client(keys_file=str(tmp_path / "keys"))

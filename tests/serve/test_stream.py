@@ -54,9 +54,7 @@ def refused(socket: WebSocketTestSession, kind: str, code: int) -> dict[str, Any
 
 
 @pytest.mark.parametrize("size", [3, 1001, 100_000])
-def test_a_stream_says_what_the_animator_says(
-    client: TestClient, heard: np.ndarray, animator: Any, size: int
-) -> None:
+def test_a_stream_says_what_the_animator_says(client: TestClient, heard: np.ndarray, animator: Any, size: int) -> None:
     sound = heard[: 4000 if size == 3 else None]
     with talk(client, style="happy", fps=60, seed=5) as socket:
         told = socket.receive_json()
@@ -263,11 +261,10 @@ def test_a_failed_pass_ends_its_streams_and_not_the_replica(
     def broken(*_: Any, **__: Any) -> int:
         raise RuntimeError("secret of the house")
 
-    with talk(client) as socket:
-        with monkeypatch.context() as patch:
-            patch.setattr(streamer, "advance", broken)
-            socket.send_bytes(pcm(heard))
-            refused(socket, "internal-error", 1011)
+    with talk(client) as socket, monkeypatch.context() as patch:
+        patch.setattr(streamer, "advance", broken)
+        socket.send_bytes(pcm(heard))
+        refused(socket, "internal-error", 1011)
     with talk(client) as socket:
         socket.send_bytes(pcm(heard))
         until(socket, "frames")
