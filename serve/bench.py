@@ -84,7 +84,7 @@ def _service(chosen: Config) -> Iterator[tuple[str, int]]:
             if chosen.mode == "plain" and chosen.cores < (os.cpu_count() or 1):
                 for thread in os.listdir(f"/proc/{pid}/task"):
                     os.sched_setaffinity(int(thread), range(chosen.cores))
-            yield url, pid
+            yield url, pid if chosen.mode == "plain" else 0  # on Ray, the replica is another process
         finally:
             child.communicate(b"\n", timeout=120)
 
@@ -155,7 +155,10 @@ async def _listen(socket: Any, heard: Heard, start: float, look_ahead: float, ch
 
 async def _together(url: str, count: int, chosen: Config) -> list[Heard]:
     found = await asyncio.gather(*(play(url, k, chosen) for k in range(count)), return_exceptions=True)
-    return [h for h in found if isinstance(h, Heard)]
+    heard = [h for h in found if isinstance(h, Heard)]
+    if len(heard) < count:
+        print(f"{count - len(heard)} connections broke off", flush=True)
+    return heard
 
 
 def _streams(chosen: Config, url: str, pid: int) -> None:
