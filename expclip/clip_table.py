@@ -6,6 +6,7 @@ from its row group; both are kept for a while.
 
 import hashlib
 import math
+import os
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -160,14 +161,15 @@ def load(
     entries: list[Entry] = []
     orders: dict[str, Sequence[int] | None] = {}
     figures: dict[str, float] = {}
-    for name, folder in corpora.items():
+    for name, given in corpora.items():
+        folder = given if storage.is_remote(given) else os.path.abspath(given)  # it may be read by another process
         found, left_out = _entries(name, folder, orders, rig)
         kept = [entry for entry in found if not abs(entry.offset_s) > max_offset]
         left_out["out_of_sync"] += len(found) - len(kept)
         figures |= {f"{name}.{why}": count for why, count in left_out.items() if count}
         if not kept:
             reasons = "".join(f", {count} {why}" for why, count in left_out.items() if count)
-            raise BadRequestError(f"corpus {name} at {folder} has no clip with sound and a track{reasons}")
+            raise BadRequestError(f"corpus {name} at {given} has no clip with sound and a track{reasons}")
         entries += kept
     return ClipTable(sorted(entries, key=lambda e: (e.corpus, e.clip_id)), orders, rig), figures
 

@@ -52,6 +52,12 @@ def as_dict(config: Any) -> dict[str, Any]:
     return dataclasses.asdict(config)
 
 
+def part(kind: type[T], config: Any) -> T:
+    """Return the settings of a `kind` that a config of a subclass of it holds."""
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    return kind(**{field.name: getattr(config, field.name) for field in fields})
+
+
 def _required(field: "dataclasses.Field[Any]") -> bool:
     return field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
 

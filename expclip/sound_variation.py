@@ -46,12 +46,13 @@ def vary(
     out_N = torch.fft.irfft(spectrum, n=size)[:length].numpy()
     if random.random() < how.noise:
         out_N = out_N + _noise(out_N, random, partner)
-    return np.clip(out_N, -1, 1)
+    return np.asarray(np.clip(out_N, -1, 1), np.float32)
 
 
 @cache
 def _hertz(bins: int) -> FloatArray:
-    return np.asarray(np.linspace(0, 8000, bins), np.float32)
+    hertz: FloatArray = np.linspace(0, 8000, bins).astype(np.float32)
+    return hertz
 
 
 def _response(size: int, random: np.random.Generator, how: Variation) -> FloatArray:

@@ -46,7 +46,7 @@ def path_of(whisper: str, table: ClipTable, folder: str) -> str:
     if storage.is_remote(folder):
         raise BadRequestError(f"the teacher's features are kept in a local folder, not in {folder}; give one as cache")
     digest = hashlib.sha256(f"{whisper} {table.digest()}".encode()).hexdigest()
-    return str(Path(folder) / f"{digest[:16]}.f16")
+    return str(Path(folder).resolve() / f"{digest[:16]}.f16")
 
 
 def make(whisper: str, table: ClipTable, path: str, device: torch.device | str) -> None:

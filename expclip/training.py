@@ -22,6 +22,8 @@ from expclip.snapshots import Snapshots
 
 T = TypeVar("T")
 Report = Callable[[int, Mapping[str, float]], None]
+Curve = Sequence[tuple[int, Mapping[str, float]]]
+"""Steps and their figures."""
 _FLOOR = 0.02
 """Share of the highest learning rate that is left at the end."""
 
@@ -94,6 +96,7 @@ class Hooks:
     """What a training is connected to."""
 
     report: Report = lambda step, figures: None  # hears of every step and every look, in the first process alone
+    past: Callable[[Curve], None] = lambda curve: None  # hears at the beginning what a resumed run had told
     tell: Callable[[str], None] = lambda line: None  # hears in one line of what is odd
     place: Place = field(default_factory=Place)
     feed: Feed = threads
@@ -204,6 +207,7 @@ class Course:
     kept: Mapping[str, torch.Tensor] = field(default_factory=dict)  # mean weights at the best look
     seconds: float = 0.0
     over: bool = False
+    curve: list[tuple[int, Mapping[str, float]]] = field(default_factory=list)  # all figures of all steps
 
 
 def fit(
@@ -220,6 +224,8 @@ def fit(
     the last ones are.
     """
     course = _resumed(stepper, hooks)
+    if hooks.place.rank == 0:
+        hooks.past(course.curve)
     began = time.monotonic() - course.seconds
     feed, used = batches(range(stepper.done, plan.steps)), 0.0
     while stepper.done < plan.steps and not course.over:
@@ -235,6 +241,7 @@ def fit(
         if course.over or (plan.look and stepper.done % plan.look == 0):
             figures |= _look(stepper, plan, course, look, hooks)
         if hooks.place.rank == 0:
+            course.curve.append((stepper.done, figures))
             hooks.report(stepper.done, figures)
         if course.over or (stepper.optim.save and stepper.done % stepper.optim.save == 0):
             _save(stepper, course, hooks)
