@@ -192,9 +192,10 @@ class Crops:
 
     def __call__(self, numbers: range) -> Iterator[Sequence[Batch]]:
         """Yield the parts of each step's batch."""
-        slots = self._hooks.place.slots(self._settings.batch)
-        if not slots:
-            raise BadRequestError(f"a batch of {self._settings.batch} crops is too small for {self._hooks.place.world}")
+        world, size = self._hooks.place.world, self._settings.batch
+        if size < world:
+            raise BadRequestError(f"a batch of {size} crops is too small for {world} workers")
+        slots = self._hooks.place.slots(size)
         rows = self._hooks.feed(self.sampler, numbers, slots, self._settings.loaders)
         for number, columns in zip(numbers, rows, strict=True):
             self._hear(columns["bad"])

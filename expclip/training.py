@@ -239,7 +239,7 @@ def fit(
         used = min(1.0, course.seconds / (60 * plan.minutes)) if plan.minutes else 0.0
         course.over = used >= 1 or stepper.done == plan.steps
         if course.over or (plan.look and stepper.done % plan.look == 0):
-            figures |= _look(stepper, plan, course, look, hooks)
+            figures |= {name: float(value) for name, value in _look(stepper, plan, course, look, hooks).items()}
         if hooks.place.rank == 0:
             course.curve.append((stepper.done, figures))
             hooks.report(stepper.done, figures)
@@ -260,7 +260,7 @@ def _look(
     better = figures.get("val", np.inf) > course.best
     course.waited = 0 if better else course.waited + 1
     if better:
-        course.best = figures.get("val", course.best)
+        course.best = float(figures.get("val", course.best))
         course.kept = {name: weight.clone() for name, weight in stepper.mean.items()}
     course.over = course.over or (plan.patience is not None and course.waited > plan.patience)
     return figures
