@@ -5,6 +5,7 @@ is sent when it answers again, at the end, or when the command is run again. No 
 are here, but for the model's own in `mlflow_model.py`.
 """
 
+import logging
 import os
 import tempfile
 import threading
@@ -23,7 +24,8 @@ _AT_ONCE = 80
 _MOST = 1000
 _PROMPTS = (
     *("a calm, neutral face", "a shy smile", "cold anger", "barely holding back tears", "utterly astonished"),
-    *("terrified, backing away", "a sneer of contempt", "revolted"),
+    *("terrified, backing away", "a sneer of contempt", "revolted", "bored to death", "proud and delighted"),
+    *("a smug little grin", "worried sick"),
 )
 """What the faces of a run show."""
 
@@ -247,12 +249,10 @@ def _client(uri: str) -> Any:
     os.environ.setdefault("MLFLOW_HTTP_REQUEST_TIMEOUT", "20")
     if (path := _file_of(uri)) is not None:
         Path(path).parent.mkdir(parents=True, exist_ok=True)
-    import logging
-
-    logging.getLogger("alembic").setLevel(logging.ERROR)
-    logging.getLogger("mlflow").setLevel(logging.ERROR)
     from mlflow.tracking import MlflowClient
 
+    for name in ("alembic", "mlflow", "mlflow.store.db.utils"):
+        logging.getLogger(name).setLevel(logging.ERROR)
     return MlflowClient(tracking_uri=uri, registry_uri=uri)
 
 

@@ -25,10 +25,11 @@ from expclip.snapshots import Snapshots
 from expclip.training import Hooks, Place
 from ray_jobs import cluster, feed
 from ray_jobs.cluster import Resources
+from ray_jobs.pipeline import peak_mib
 from ray_jobs.tracking import Tracker, Tracking
 
 Event = tuple[str, Any]
-"""What happened: `begun`, `past`, `step` or `told`, and with what."""
+"""What happened: `begun`, `past`, `step`, `told` or `ended`, and with what."""
 _RUN = "run.json"
 _SECONDS = 0.5
 """Least time between two letters of a worker."""
@@ -137,12 +138,14 @@ class _Listener:
     def __init__(self, job: Job, tracker: Tracker, listen: Callable[[Event], None] | None) -> None:
         self._job, self._tracker, self._listen = job, tracker, listen
         self._sums: dict[str, list[float]] = {}
+        self._begins = True
 
     def __call__(self, event: Event) -> None:
         kind, what = event
         if kind == "step":
             self._step(*what)
         elif kind == "past":
+            self._begins = True
             self._tracker.past(what)
             if what:
                 print_line(f"goes on after step {what[-1][0]}")
@@ -153,15 +156,18 @@ class _Listener:
 
     def _step(self, step: int, figures: Mapping[str, float]) -> None:
         self._tracker.add(step, figures)
-        for name in (*self._job.shown, "wait_s", "step_s"):
+        clocks = () if self._begins else ("wait_s", "step_s")  # the first batch waits for the loaders to start
+        self._begins = False
+        for name in (*self._job.shown, *clocks):
             self._sums.setdefault(name, []).append(figures.get(name, 0.0))
         looked = {name: value for name, value in figures.items() if name == "val" or name.endswith("_au_f1")}
         if step % self._job.every and not looked:
             return
         means = {name: sum(values) / len(values) for name, values in self._sums.items()}
-        waited = means.pop("wait_s") / max(means["step_s"], 1e-9)
-        shown = ", ".join(f"{name} {value:.4f}" for name, value in {**means, **looked}.items() if name != "step_s")
-        print_line(f"step {step}: {shown}; {1 / max(means['step_s'], 1e-9):.1f} steps/s, {100 * waited:.0f} % waiting")
+        seconds, waited = means.pop("step_s", 0.0), means.pop("wait_s", 0.0)
+        shown = ", ".join(f"{name} {value:.4f}" for name, value in {**means, **looked}.items())
+        speed = f"; {1 / seconds:.1f} steps/s, {100 * waited / seconds:.0f} % waiting for data" if seconds else ""
+        print_line(f"step {step}: {shown}{speed}")
         self._sums = {}
 
 
@@ -308,4 +314,4 @@ def _loop(given: dict[str, Any]) -> dict[str, Any]:
     except BadRequestError as error:
         return {"refused": str(error)}
     finally:
-        say.flush()
+        say(("ended", {"rank": place.rank, "mib": peak_mib()}))
