@@ -1,8 +1,8 @@
 """Speed and memory on this machine, as ratios and real-time factors. `make bench`, or `python -m ray_jobs.bench`.
 
 Settings as `name=value`: checkpoint, clips, seconds, frames, steps, video, only. Nothing is asserted: the figures are
-for reading. All models compute with one thread, so that a real-time factor is one of a core. On a busy machine look at the
-figures by CPU time; those by the clock belong to a quiet one.
+for reading. All models compute with one thread, so that a real-time factor is one of a core. On a busy machine look at
+the figures by CPU time; those by the clock belong to a quiet one.
 """
 
 import asyncio

@@ -4,11 +4,13 @@ Each worker has a data set of its own, of the steps that it still has to take an
 Ray Train would split among workers begins at its first row after every failure.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
+
+from expclip.errors import BadRequestError
 
 CPUS = 1.0
 """Of a loader."""
@@ -38,10 +40,21 @@ def crops(sampler: Any, numbers: range, slots: Sequence[int], workers: int) -> I
         num_cpus=CPUS,
     )
     batches = data.iter_batches(batch_size=len(slots), batch_format="numpy", prefetch_batches=_AHEAD)
-    for number, columns in zip(numbers, batches, strict=True):
+    for number, columns in zip(numbers, _refusing(batches), strict=True):
         if not (np.asarray(columns["number"]) == number).all():
             raise RuntimeError(f"crops of steps {sorted(set(columns['number']))} came for step {number}")
         yield {str(name): values for name, values in columns.items() if name != "number"}
+
+
+def _refusing(batches: Iterable[Any]) -> Iterator[Any]:
+    """Pass batches on; a request's own fault that a loader found comes out as one again."""
+    try:
+        yield from batches
+    except Exception as error:
+        lines = [line for line in str(error).splitlines() if BadRequestError.__name__ in line]
+        if not lines:
+            raise
+        raise BadRequestError(lines[-1].rpartition(f"{BadRequestError.__name__}: ")[2]) from None
 
 
 class _Loader:

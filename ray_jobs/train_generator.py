@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 
 from expclip import config as settings
 from expclip import train_generator
+from expclip.errors import BadRequestError
 from ray_jobs import trainer
 from ray_jobs.tracking import Tracking
 from ray_jobs.trainer import Event, Run, Scale
@@ -26,6 +27,8 @@ class Config(train_generator.Config):
 def run(config: Config, listen: Callable[[Event], None] | None = None) -> dict[str, float]:
     """Train, print each report, write the checkpoint; return the figures on held-out clips."""
     core = settings.part(train_generator.Config, config)
+    if core.batch < config.scale.workers:
+        raise BadRequestError(f"a batch of {core.batch} crops is too small for {config.scale.workers} workers")
     shown = ("total", *(name for name, weight in settings.as_dict(core.losses).items() if weight))
     job = trainer.Job("train-generator", "expclip.train_generator", core, config.checkpoint, config.every, shown)
     figures = trainer.train(job, config.scale, config.run, config.tracking, listen)

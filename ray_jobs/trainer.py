@@ -103,9 +103,10 @@ def _begin(job: Job, folder: str, data: Mapping[str, str], resume: bool, free: S
     settings = flat(config.as_dict(job.settings))
     about = {"verb": job.verb, "expclip": expclip.__version__, "settings": settings, "data": dict(data)}
     path = storage.join(folder, _RUN)
+    snapshots = Snapshots(storage.join(folder, "snapshots"), print_line)
     if not resume:
-        Snapshots(storage.join(folder, "snapshots"), print_line).clear()
-    elif storage.exists(path):
+        snapshots.clear()
+    elif storage.exists(path) and snapshots.steps():  # without a snapshot nothing was begun that could go on
         there = json.loads(storage.read_text(path))
         fixed = {name: value for name, value in settings.items() if name not in free}
         found = _differences({"verb": job.verb, **fixed, **data}, {**there, **there["settings"], **there["data"]})

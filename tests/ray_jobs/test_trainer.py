@@ -3,6 +3,7 @@
 import functools
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -153,8 +154,16 @@ def test_workers_of_which_one_is_killed_take_the_steps_of_one(ray_local: Any, se
 
 
 @pytest.mark.ray
-def test_what_workers_refuse_is_told_in_one_line(ray_local: Any, settings: Make) -> None:
-    with pytest.raises(BadRequestError, match="a batch of 1 crops is too small for 2 workers"):
-        train_generator.run(settings(batch=1, scale=Scale(workers=2, cpus=0.5)))
+def test_what_workers_and_loaders_refuse_is_told_in_one_line(
+    ray_local: Any, settings: Make, toy_corpus: str, tmp_path: Path
+) -> None:
+    shutil.copytree(toy_corpus, tmp_path / "mute")
+    shutil.rmtree(tmp_path / "mute" / "audio")
+    with pytest.raises(
+        BadRequestError, match="8 clips one after another cannot be read, the last one: c.: no"
+    ):
+        train_generator.run(settings(corpora={"toy": str(tmp_path / "mute")}, scale=Scale(workers=1, cpus=0.5)))
+    with pytest.raises(BadRequestError, match="a batch of 4 crops is too small for 5 workers"):
+        train_generator.run(settings(scale=Scale(workers=5)))
     with pytest.raises(BadRequestError, match=r"training needs 100 CPUs, and the cluster has 4"):
-        train_generator.run(settings(scale=Scale(workers=50)))
+        train_generator.run(settings(batch=50, scale=Scale(workers=50)))
