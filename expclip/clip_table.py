@@ -24,7 +24,7 @@ from expclip.speech_clips import Clip
 _CLIPS = ("clip_id", "split", "audio", "start", "end", "emotion", "action_units")
 _TRACKS = ("clip_id", "begin", "fps", "valid", "offset_s")
 _TRACK = (*_TRACKS, "weights", "mask", "extractor")
-_HELD_MIB = 192
+_HELD_MIB = 384
 """Clips, and half as much of row groups, that a table keeps in memory."""
 
 V = TypeVar("V")

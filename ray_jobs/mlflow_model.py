@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from mlflow.models import ModelSignature, set_model
-from mlflow.pyfunc.model import PythonModel
+from mlflow.pyfunc.model import PythonModel, PythonModelContext
 from mlflow.types import ColSpec, DataType, Schema
 from mlflow.types.schema import Array
 
@@ -36,13 +36,15 @@ def signature() -> ModelSignature:
 class Speech(PythonModel):
     """An Animator behind MLflow's interface."""
 
-    def load_context(self, context: Any) -> None:
+    def load_context(self, context: PythonModelContext) -> None:
         """Load the checkpoint."""
         from expclip import animator
 
         self._animator = animator.load(context.artifacts["checkpoint"])
 
-    def predict(self, context: Any, model_input: pd.DataFrame, params: Any = None) -> pd.DataFrame:
+    def predict(
+        self, context: PythonModelContext, model_input: pd.DataFrame, params: dict[str, Any] | None = None
+    ) -> pd.DataFrame:
         """Return a row of frames for each row."""
         rows = [self._row(row) for row in model_input.to_dict("records")]
         return pd.DataFrame(rows, columns=["fps", "names", "weights"])

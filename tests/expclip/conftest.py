@@ -1,4 +1,4 @@
-"""A tiny random CLIP with its tokenizer, saved as transformers saves it."""
+"""A tiny random CLIP with its tokenizer, saved as transformers saves it, and a tiny Whisper encoder."""
 
 import json
 
@@ -23,3 +23,18 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
     torch.manual_seed(0)
     CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=12)).save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Whisper encoder of one layer in one safetensors file."""
+    from safetensors.torch import save_file
+    from transformers import WhisperConfig
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    shape = WhisperConfig(
+        d_model=64, encoder_layers=1, encoder_attention_heads=1, encoder_ffn_dim=16, max_source_positions=200
+    )
+    path = tmp_path_factory.mktemp("whisper") / "w.safetensors"
+    save_file({k: v.contiguous() for k, v in WhisperEncoder(shape).state_dict().items()}, path)
+    return str(path)

@@ -12,30 +12,15 @@ from expclip.errors import BadRequestError
 from expclip.speech import HOP, whisper_from_safetensors
 
 
-@pytest.fixture(scope="module")
-def whisper(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """A Whisper encoder of one layer in one safetensors file."""
-    from safetensors.torch import save_file
-    from transformers import WhisperConfig
-    from transformers.models.whisper.modeling_whisper import WhisperEncoder
-
-    shape = WhisperConfig(
-        d_model=64, encoder_layers=1, encoder_attention_heads=1, encoder_ffn_dim=16, max_source_positions=200
-    )
-    path = tmp_path_factory.mktemp("whisper") / "w.safetensors"
-    save_file({k: v.contiguous() for k, v in WhisperEncoder(shape).state_dict().items()}, path)
-    return str(path)
-
-
-def test_features_stand_where_the_crops_do_and_are_kept(toy_corpus: str, whisper: str, tmp_path: Path) -> None:
+def test_features_stand_where_the_crops_do_and_are_kept(toy_corpus: str, tiny_whisper: str, tmp_path: Path) -> None:
     table = clip_table.load({"toy": toy_corpus})[0].only("train")
-    path = teacher.path_of(whisper, table, str(tmp_path))
-    teacher.make(whisper, table, path, "cpu")
+    path = teacher.path_of(tiny_whisper, table, str(tmp_path))
+    teacher.make(tiny_whisper, table, path, "cpu")
     made = Path(path).stat().st_mtime_ns
-    teacher.make(whisper, table, path, "cpu")
+    teacher.make(tiny_whisper, table, path, "cpu")
     assert Path(path).stat().st_mtime_ns == made
     features = teacher.wait(path)
-    encoder = whisper_from_safetensors(whisper, 2.0)
+    encoder = whisper_from_safetensors(tiny_whisper, 2.0)
     for k, clip in enumerate(table):
         audio = torch.from_numpy(clip.audio_N.astype(np.float32) / 32767)[None]
         with torch.inference_mode():

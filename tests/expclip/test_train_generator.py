@@ -113,6 +113,14 @@ def test_gradients_may_be_summed_over_parts_of_a_batch(settings: Make) -> None:
     torch.testing.assert_close(weights[0], weights[2], rtol=1e-4, atol=1e-5)
 
 
+def test_a_teacher_is_learnt_from_and_its_features_are_kept(settings: Make, tiny_whisper: str, tmp_path: Path) -> None:
+    seen: list[float] = []
+    made = settings(whisper=tiny_whisper, steps=30, look=0, rate=1e-2)
+    train_generator.fit(made, Hooks(lambda _, found: seen.append(found["distillation"]), folder=str(tmp_path)))
+    assert 0 < sum(seen[-5:]) < sum(seen[:5])
+    assert len(list(tmp_path.glob("*.f16"))) == 1
+
+
 def test_what_cannot_be_trained_on_is_refused(settings: Make, toy_corpus: str, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     for wrong, why in (

@@ -159,9 +159,7 @@ def test_what_workers_and_loaders_refuse_is_told_in_one_line(
 ) -> None:
     shutil.copytree(toy_corpus, tmp_path / "mute")
     shutil.rmtree(tmp_path / "mute" / "audio")
-    with pytest.raises(
-        BadRequestError, match="8 clips one after another cannot be read, the last one: c.: no"
-    ):
+    with pytest.raises(BadRequestError, match="8 clips one after another cannot be read, the last one: c.: no"):
         train_generator.run(settings(corpora={"toy": str(tmp_path / "mute")}, scale=Scale(workers=1, cpus=0.5)))
     with pytest.raises(BadRequestError, match="a batch of 4 crops is too small for 5 workers"):
         train_generator.run(settings(scale=Scale(workers=5)))
