@@ -227,7 +227,8 @@ def fit(
     if hooks.place.rank == 0:
         hooks.past(course.curve)
     began = time.monotonic() - course.seconds
-    feed, used = batches(range(stepper.done, plan.steps)), 0.0
+    feed, used = batches(range(stepper.done, plan.steps)), _used(course, plan)
+    course.over = used >= 1 or _impatient(course, plan)  # more minutes may be given now than before
     while stepper.done < plan.steps and not course.over:
         asked = time.monotonic()
         parts = next(feed)
@@ -236,7 +237,7 @@ def fit(
         now = time.monotonic()
         clock = torch.tensor([waited, now - asked, now - began], device=next(iter(stepper.mean.values())).device)
         figures["wait_s"], figures["step_s"], course.seconds = hooks.place.mean(clock).tolist()
-        used = min(1.0, course.seconds / (60 * plan.minutes)) if plan.minutes else 0.0
+        used = _used(course, plan)
         course.over = used >= 1 or stepper.done == plan.steps
         if course.over or (plan.look and stepper.done % plan.look == 0):
             figures |= {name: float(value) for name, value in _look(stepper, plan, course, look, hooks).items()}
@@ -262,8 +263,17 @@ def _look(
     if better:
         course.best = float(figures.get("val", course.best))
         course.kept = {name: weight.clone() for name, weight in stepper.mean.items()}
-    course.over = course.over or (plan.patience is not None and course.waited > plan.patience)
+    course.over = course.over or _impatient(course, plan)
     return figures
+
+
+def _used(course: Course, plan: Plan) -> float:
+    """Return the share of the time that is used up."""
+    return min(1.0, course.seconds / (60 * plan.minutes)) if plan.minutes else 0.0
+
+
+def _impatient(course: Course, plan: Plan) -> bool:
+    return plan.patience is not None and course.waited > plan.patience
 
 
 def _save(stepper: Stepper, course: Course, hooks: Hooks) -> None:

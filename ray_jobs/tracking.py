@@ -10,6 +10,7 @@ import os
 import tempfile
 import threading
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib import resources
@@ -205,7 +206,8 @@ class Tracker:
         from ray_jobs import mlflow_model
 
         mlflow.set_tracking_uri(self.uri)
-        with mlflow.start_run(run_id=self.run_id):
+        with mlflow.start_run(run_id=self.run_id), warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # it would have an example of what goes in beside the signature
             mlflow.pyfunc.log_model(
                 name="model",
                 python_model=str(Path(mlflow_model.__file__)),

@@ -14,6 +14,7 @@ import torch
 from torch import nn
 
 from expclip import training
+from expclip.snapshots import Snapshots
 from expclip.training import Hooks, Optim, Place, Plan, Stepper
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -124,6 +125,18 @@ def test_training_stops_by_the_clock() -> None:
     assert 2 < made.done < 50
     assert course.over
     assert all(figures["wait_s"] >= 0.02 for figures in seen)
+
+
+def test_with_more_minutes_a_run_goes_on(tmp_path: Path) -> None:
+    def train(minutes: float) -> int:
+        made, hooks = stepper(), Hooks(snapshots=Snapshots(str(tmp_path), print))
+        plan = Plan(40, minutes=minutes)
+        training.fit(made, plan, lambda numbers: ([1.0] for _ in numbers if not time.sleep(0.01)), lambda _: {}, hooks)
+        return made.done
+
+    first = train(0.002)
+    assert train(0.002) == first < 40
+    assert train(1.0) == 40
 
 
 def test_what_is_made_ahead_comes_in_order() -> None:
