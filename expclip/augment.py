@@ -14,7 +14,7 @@ import numpy as np
 import torch
 
 from expclip import action_units
-from expclip.rig import Rig, load_rig
+from expclip.rig import FloatArray, Rig, load_rig
 from expclip.style import slerp
 
 if TYPE_CHECKING:
@@ -106,6 +106,7 @@ class EpaOptions:
     share: float = 1.0  # of the clips without an emotion of their own that get a drawn style; 0: EPA off
     neutral: float = 0.2  # of the draws that are the zero style
     interpolated: float = 0.3  # of the draws that lie between two styles, on the great circle
+    masked: float = 0.1  # of the draws that act on one region of the face alone: upper face, mouth, one side
     timed: float = 0.15  # of the draws that turn into another style within the clip
     least: float = 0.2  # smallest relative intensity
     most: float = 1.5  # largest relative intensity
@@ -118,6 +119,8 @@ class Palette:
 
     direction_SD: torch.Tensor
     strength_S: torch.Tensor
+    regions: "Palette | None" = None
+    """Styles of expressions of which one region is left."""
 
     def __len__(self) -> int:
         return len(self.strength_S)
@@ -136,9 +139,31 @@ def palette(model: "ExpCLIP", records: "Iterable[Record]", *, most_texts: int = 
     if most_texts:
         texts = texts[:: -(-len(texts) // most_texts)]
     weights = np.stack([action_units.to_weights(dict(r.aus), model.rig) for r in records])
+    masked = np.concatenate([_telling(weights * mask_C, weights) for mask_C in region_masks(model.rig)])
+    regions = _palette([model.encode_expression(torch.from_numpy(masked).to(model.device))]) if len(masked) else None
     found = [model.encode_expression(torch.from_numpy(weights).to(model.device))]
     found += [model.encode_text(texts[k : k + batch]) for k in range(0, len(texts), batch)]
-    return Palette(torch.cat([f[0] for f in found]).cpu().clone(), torch.cat([f[1] for f in found]).cpu().clone())
+    return _palette(found, regions)
+
+
+def region_masks(rig: Rig | None = None) -> list[FloatArray]:
+    """Return (C,) of 1 and 0 for each region that a style may act on alone: upper face, mouth, and either side."""
+    rig = rig or load_rig()
+    names = [set(rig.regions["upper"]), set(rig.regions["mouth"])]
+    names += [{name for name in rig.channels if not name.endswith(other)} for other in ("Right", "Left")]
+    return [np.array([name in kept for name in rig.channels], np.float32) for kept in names]
+
+
+def _telling(masked_NC: FloatArray, whole_NC: FloatArray) -> FloatArray:
+    """Return the masked expressions that still show something and have lost something."""
+    left_N, lost_N = np.linalg.norm(masked_NC, axis=1), np.linalg.norm(whole_NC - masked_NC, axis=1)
+    telling_NC: FloatArray = masked_NC[(left_N > 0.15) & (lost_N > 0.15)]
+    return telling_NC
+
+
+def _palette(found: "Sequence[tuple[torch.Tensor, torch.Tensor]]", regions: Palette | None = None) -> Palette:
+    direction_SD, strength_S = (torch.cat(each).cpu().clone() for each in zip(*found, strict=True))
+    return Palette(direction_SD, strength_S, regions)
 
 
 def draw(styles: Palette, random: np.random.Generator, *, steps: int, options: EpaOptions) -> torch.Tensor:
@@ -156,10 +181,12 @@ def draw(styles: Palette, random: np.random.Generator, *, steps: int, options: E
 
 
 def _draw_one(styles: Palette, random: np.random.Generator, options: EpaOptions) -> torch.Tensor:
+    if random.random() < options.neutral:
+        return torch.zeros_like(styles.direction_SD[0])
+    if styles.regions is not None and random.random() < options.masked:
+        styles = styles.regions
     a, b = random.integers(len(styles), size=2)
     direction_D, strength = styles.direction_SD[a], float(styles.strength_S[a])
-    if random.random() < options.neutral:
-        return torch.zeros_like(direction_D)
     if random.random() < options.interpolated:
         share = float(random.uniform(0.2, 0.8))
         direction_D = torch.from_numpy(slerp(direction_D.numpy(), styles.direction_SD[b].numpy(), share))

@@ -56,7 +56,10 @@ def _check(files: Sequence[str], path: str, samples: int) -> Finding:
         raise BadRequestError(f"{path} has the columns {', '.join(columns.names)}, which are those of none of: {known}")
     finding = Finding(path, kind)
     readable = [file for file in files if _check_columns(finding, file, kind)]
-    return _CHECKS[kind](finding, readable, samples)
+    _CHECKS[kind](finding, readable, samples)
+    if not finding.rows and not finding.count and kind != "ERRORS":
+        finding.wrong("it has no row")
+    return finding
 
 
 def _lines(files: Sequence[str], path: str) -> list[Any]:
@@ -146,7 +149,7 @@ _CHECKS: Mapping[str, Check] = {
 def readable(finding: Finding, most: int = 20) -> str:
     """Return a finding as text for a screen."""
     lines = [f"{finding.kind}  {finding.path}: {finding.rows} rows"]
-    lines += [f"  {name:<28}{value}" for name, value in finding.figures.items()]
+    lines += [f"  {name:<27} {value}" for name, value in finding.figures.items()]
     for name, entries, count in (
         ("note", finding.notes, len(finding.notes)), ("problem", finding.problems, finding.count)
     ):  # fmt: skip

@@ -31,7 +31,7 @@ def clips(finding: Finding, files: Sequence[str], samples: int) -> Finding:
     _note_shared(finding, rows)
     lengths = [_number(row.get("end")) - _number(row.get("start")) for row in rows]
     if any(map(math.isfinite, lengths)):
-        finding.figures["seconds of clips with an end"] = span(lengths, " s")
+        finding.figures["seconds, where told"] = span(lengths, " s")
     for chart in (
         histogram("seconds of a clip", lengths),
         histogram("words of a clip", [len(str(row.get("text") or "").split()) for row in rows]),

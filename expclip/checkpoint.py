@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 CONFIG = "config.json"
-PARTS = ("expclip", "generator")
+PARTS = ("expclip", "generator", "critic")
 
 
 @dataclass(frozen=True, eq=False)

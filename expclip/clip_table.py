@@ -10,19 +10,20 @@ import os
 from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
-from expclip import speech_clips, storage, tables, tracks
+from expclip import speech_clips, storage, sync, tables, tracks
 from expclip.errors import BadRequestError
 from expclip.rig import Rig, load_rig
 from expclip.speech_clips import Clip
 
-_CLIPS = ("clip_id", "split", "audio", "start", "end", "emotion", "action_units")
-_TRACKS = ("clip_id", "begin", "fps", "valid", "offset_s")
+_CLIPS = ("clip_id", "split", "audio", "video", "speaker", "start", "end", "emotion", "action_units")
+_TRACKS = ("clip_id", "begin", "fps", "valid", "offset_s", "offset_lead")
 _TRACK = (*_TRACKS, "weights", "mask", "extractor")
 _HELD_MIB = 384
 """Clips, and half as much of row groups, that a table keeps in memory."""
@@ -49,9 +50,21 @@ class Entry:
     seconds: float
     acted: str  # as in Clip
     offset_s: float  # by which the lips were found to come after the sound; NaN where nobody looked
+    offset_lead: float  # how much evidence there is for it; see `sync.settled`
+    recording: str
+    speaker: str
     audio: str  # absolute, or s3://
     clip: Spot
     tracks: tuple[Spot, ...]
+
+
+class _Segment(NamedTuple):
+    """What the table of tracks says of one of a clip's rows."""
+
+    spot: Spot
+    end: float  # second of the clip
+    offset_s: float
+    offset_lead: float
 
 
 @dataclass
@@ -146,7 +159,7 @@ def _read_group(spot: Spot, columns: Sequence[str] | None) -> pa.Table:
     with storage.open_read(spot.path) as content:
         file = pq.ParquetFile(content)
         wanted = None if columns is None else [c for c in columns if c in file.schema_arrow.names]
-        return file.read_row_group(spot.group, wanted)
+        return file.read_row_group(spot.group, wanted, use_threads=False)  # see `tracks.read_file`
 
 
 def load(
@@ -154,8 +167,9 @@ def load(
 ) -> tuple[ClipTable, dict[str, float]]:
     """Return the table of corpora (name -> folder), ordered by clip_id, and how many clips of each were left out.
 
-    `NAME.no_sound` and `NAME.no_track` have none; the lips of `NAME.out_of_sync` lie further than `max_offset` seconds
-    from the sound. Raises BadRequestError for a corpus without a clip to learn from, or with another rig's weights.
+    `NAME.without_sound` and `NAME.without_track` have none; the lips of `NAME.out_of_sync` lie further from the sound
+    than `max_offset` seconds, as `sync.settled` judges. Raises BadRequestError for a corpus without a clip to learn
+    from, or with another rig's weights.
     """
     rig = rig or load_rig()
     entries: list[Entry] = []
@@ -164,7 +178,7 @@ def load(
     for name, given in corpora.items():
         folder = given if storage.is_remote(given) else os.path.abspath(given)  # it may be read by another process
         found, left_out = _entries(name, folder, orders, rig)
-        kept = [entry for entry in found if not abs(entry.offset_s) > max_offset]
+        kept = [entry for entry, offset in zip(found, _settled(found), strict=True) if not abs(offset) > max_offset]
         left_out["out_of_sync"] += len(found) - len(kept)
         figures |= {f"{name}.{why}": count for why, count in left_out.items() if count}
         if not kept:
@@ -177,13 +191,13 @@ def load(
 def _entries(
     corpus: str, folder: str, orders: dict[str, Sequence[int] | None], rig: Rig
 ) -> tuple[list[Entry], Counter[str]]:
-    measured: dict[str, list[tuple[Spot, float, float]]] = {}
+    measured: dict[str, list[_Segment]] = {}
     for path in storage.listing(storage.join(folder, "tracks"), ".parquet"):
         orders[path] = _order(path, rig)
         for spot, row in _narrow(path, _TRACKS):
             end = (row.get("begin") or 0.0) + row["valid"] / row["fps"]
-            offset = row.get("offset_s")
-            measured.setdefault(row["clip_id"], []).append((spot, end, math.nan if offset is None else offset))
+            offset, lead = (math.nan if row.get(n) is None else row[n] for n in ("offset_s", "offset_lead"))
+            measured.setdefault(row["clip_id"], []).append(_Segment(spot, end, offset, lead))
     files = storage.listing(storage.join(folder, "clips"), ".parquet")
     if not files:
         raise BadRequestError(f"no .parquet file in {storage.join(folder, 'clips')}")
@@ -193,22 +207,28 @@ def _entries(
         for spot, row in _narrow(path, _CLIPS):
             found = measured.get(row["clip_id"], [])
             if not row["audio"] or not found:
-                left_out["no_track" if row["audio"] else "no_sound"] += 1
+                left_out["without_track" if row["audio"] else "without_sound"] += 1
                 continue
             entries.append(_entry(corpus, folder, row, spot, found))
     return entries, left_out
 
 
-def _entry(
-    corpus: str, folder: str, row: Mapping[str, Any], spot: Spot, found: Sequence[tuple[Spot, float, float]]
-) -> Entry:
-    seconds = max(end for _, end, _ in found)
+def _entry(corpus: str, folder: str, row: Mapping[str, Any], spot: Spot, found: Sequence["_Segment"]) -> Entry:
+    seconds = max(segment.end for segment in found)
     if not math.isnan(row["end"]):
         seconds = min(seconds, row["end"] - row["start"])
     return Entry(
-        row["clip_id"], corpus, row["split"], seconds, speech_clips.acted(row), found[0][2],
-        storage.join(folder, row["audio"]), spot, tuple(spot for spot, *_ in found),
+        row["clip_id"], corpus, row["split"], seconds, speech_clips.acted(row), found[0].offset_s,
+        found[0].offset_lead, str(row.get("video") or row["audio"]), str(row.get("speaker") or row["clip_id"]),
+        storage.join(folder, row["audio"]), spot, tuple(segment.spot for segment in found),
     )  # fmt: skip
+
+
+def _settled(entries: Sequence[Entry]) -> Any:
+    """Return the offsets that a corpus's clips are judged by."""
+    known = np.array([(e.offset_s, e.offset_lead, e.seconds) for e in entries]).reshape(-1, 3)
+    names = [e.recording for e in entries], [e.speaker for e in entries], [e.corpus for e in entries]
+    return sync.settled(*known.T, *names)
 
 
 def _order(path: str, rig: Rig) -> list[int] | None:
@@ -234,7 +254,7 @@ def _narrow(path: str, columns: Sequence[str]) -> Iterator[tuple[Spot, dict[str,
             file = pq.ParquetFile(content)
             wanted = [c for c in columns if c in file.schema_arrow.names]
             for group in range(file.num_row_groups):
-                table = file.read_row_group(group, wanted)
+                table = file.read_row_group(group, wanted, use_threads=False)
                 if "valid" in wanted:
                     lengths = pc.list_value_length(table["valid"])
                     table = table.set_column(table.schema.get_field_index("valid"), "valid", lengths)

@@ -1,7 +1,7 @@
 """Peak expressions of tracks: weights over time -> the few held frames that are worth words, no two alike.
 
-Only channels that a track may teach and frames in which a face was measured count. T frames, C channels, N
-expressions, K of them kept.
+Only channels that a track may teach and frames in which a face was measured count; and while the mouth speaks, what
+its phones move does not: a long vowel is no astonishment. T frames, C channels, N expressions, K of them kept.
 """
 
 from collections.abc import Sequence
@@ -12,6 +12,12 @@ import numpy as np
 from expclip.rig import FloatArray, Rig, load_rig
 from expclip.tables import BoolArray
 
+_SPEAKING = (
+    *("jaw", "mouthClose", "mouthFunnel", "mouthPucker", "mouthRoll", "mouthShrug", "mouthPress", "mouthStretch"),
+    *("mouthLowerDown", "mouthUpperUp", "tongueOut"),
+)
+"""Beginnings of the names of channels that phones move; the corners of the lips and the cheeks tell more of feeling."""
+
 
 @dataclass(frozen=True)
 class PeakOptions:
@@ -20,6 +26,8 @@ class PeakOptions:
     per_clip: int = 3  # expressions of one clip at most
     apart: float = 1.0  # seconds between two peaks of a clip at least
     hold: float = 0.3  # seconds around a peak of which the median is taken: shorter than that is a blink or a phone
+    still: float = 0.6  # seconds around a peak in which a mouth must not move to count; in speech it does
+    motion: float = 0.15  # range of a channel within those seconds from which the mouth speaks
     strength: float = 0.35  # length of the vector of weights, without lids and gaze, from which a face shows something
     distance: float = 0.3  # length of the difference below which two expressions are the same
 
@@ -33,11 +41,18 @@ def peaks(
     options: PeakOptions,
     rig: Rig | None = None,
 ) -> list[tuple[int, FloatArray]]:
-    """Return frame and held weights (C,) of a track's peaks, strongest first; channels outside `mask` are 0."""
+    """Return frame and held weights (C,) of a track's peaks, strongest first.
+
+    Channels outside `mask` are 0, and so are those that phones move where the mouth speaks.
+    """
     rig = rig or load_rig()
     if not valid_T.any():
         return []
-    held_TC = _held(np.where(known_channels(mask, rig), weights_TC, 0), valid_T, max(1, round(options.hold * fps)))
+    bridged_TC = _bridged(np.where(known_channels(mask, rig), weights_TC, 0), valid_T)
+    held_TC = _held(bridged_TC, max(1, round(options.hold * fps)))
+    phones = rig.indices([name for name in rig.channels if name.startswith(_SPEAKING)])
+    speaks_T = _range(bridged_TC[:, phones], max(1, round(options.still * fps))) >= options.motion
+    held_TC[:, phones] *= ~speaks_T[:, None]
     strength_T = np.linalg.norm(held_TC[:, _telling(rig)], axis=1) * valid_T
     found: list[tuple[int, FloatArray]] = []
     for frame in np.argsort(-strength_T, kind="stable"):
@@ -56,18 +71,32 @@ def known_channels(mask: Sequence[str], rig: Rig) -> BoolArray:
     return known_C
 
 
-def _held(weights_TC: FloatArray, valid_T: BoolArray, window: int) -> FloatArray:
-    """Return the running median over `window` frames; frames without a face take the nearest one's before it."""
-    from scipy import ndimage
-
+def _bridged(weights_TC: FloatArray, valid_T: BoolArray) -> FloatArray:
+    """Return weights in which frames without a face have those of the nearest frame with one."""
     known = np.flatnonzero(valid_T)
     nearest_T = np.rint(np.interp(np.arange(len(valid_T)), known, np.arange(len(known)))).astype(int)
-    bridged_TC = weights_TC[known[nearest_T]]
-    moving = np.flatnonzero(bridged_TC.any(0))
-    held_TC: FloatArray = np.zeros_like(bridged_TC)
+    bridged_TC: FloatArray = weights_TC[known[nearest_T]]
+    return bridged_TC
+
+
+def _held(weights_TC: FloatArray, window: int) -> FloatArray:
+    """Return the running median over `window` frames."""
+    from scipy import ndimage
+
+    moving = np.flatnonzero(weights_TC.any(0))
+    held_TC: FloatArray = np.zeros_like(weights_TC)
     if len(moving):
-        held_TC[:, moving] = ndimage.median_filter(bridged_TC[:, moving], size=(window, 1), mode="nearest")
+        held_TC[:, moving] = ndimage.median_filter(weights_TC[:, moving], size=(window, 1), mode="nearest")
     return held_TC
+
+
+def _range(weights_TK: FloatArray, window: int) -> FloatArray:
+    """Return how far (T,) the most restless channel moves within `window` frames around each."""
+    from scipy import ndimage
+
+    high_TK = ndimage.maximum_filter(weights_TK, size=(window, 1), mode="nearest")
+    low_TK = ndimage.minimum_filter(weights_TK, size=(window, 1), mode="nearest")
+    return np.asarray((high_TK - low_TK).max(1))
 
 
 def _telling(rig: Rig) -> list[int]:

@@ -7,7 +7,6 @@ import os
 import re
 import subprocess
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from types import MappingProxyType
 from typing import Literal
 
@@ -51,9 +50,9 @@ _CHECKS: Mapping[bytes, Callable[[str], bool]] = MappingProxyType(
 """First four bytes of a file -> whether its end is missing."""
 
 
-def falls_short(ffmpeg: str, path: str, seconds: float) -> bool:
+def falls_short(path: str, seconds: float, *, ffmpeg: str) -> bool:
     """Whether the `seconds` decoded of a local file are fewer than its container declares, as ffmpeg reads it."""
-    shown = subprocess.run([ffmpeg, "-hide_banner", "-i", f"file:{Path(path)}"], capture_output=True, check=False)
+    shown = subprocess.run([ffmpeg, "-hide_banner", "-i", f"file:{path}"], capture_output=True, check=False)
     found = re.search(rb"Duration: (\d+):(\d+):([\d.]+)", shown.stderr)
     if found is None:
         return False

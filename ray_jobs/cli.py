@@ -42,6 +42,9 @@ JOBS = {
     ),
     "check": Job("ray_jobs.check", "any table of ours -> what is in it and what is wrong", ("path",), output="report"),
     "train-expclip": Job("ray_jobs.train_expclip", "TEAD -> the text and expression towers"),
+    "train-critic": Job(
+        "ray_jobs.train_critic", "CLIPS and TRACKS -> a critic that knows whether lips and sound agree"
+    ),
     "train-generator": Job("ray_jobs.train_generator", "CLIPS, TRACKS and TEAD -> the generator", output="checkpoint"),
     "evaluate": Job("ray_jobs.evaluate", "a checkpoint and held-out clips -> the quality table", output="report"),
 }

@@ -61,9 +61,10 @@ def run(
 def _piped() -> list[str]:
     """Return the texts of standard input, one a line; blank lines at its end are none."""
     try:
-        return sys.stdin.read().rstrip().splitlines()
+        text = sys.stdin.read().rstrip()
     except UnicodeDecodeError:
         raise BadRequestError("standard input is not text in UTF-8") from None
+    return text.split("\n") if text else []  # not splitlines, which also parts at U+2028 within a text
 
 
 def asked(texts: Sequence[str], folder: str | None, intensity: float) -> list[Asked]:

@@ -1,5 +1,7 @@
 """EPA: closures survive every expression, the rule is monotone, and drawn styles follow the seed."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 import torch
@@ -103,3 +105,33 @@ def test_palette_holds_texts_and_expressions_and_decodes(tiny_bert: str) -> None
     assert style.shape == (2, 6, 8)
     assert expression.shape == (2, 6, 52)
     assert expression[0].abs().max() == 0
+
+
+def test_region_masks_keep_one_region_and_sides_their_own_half() -> None:
+    upper_C, mouth_C, left_C, right_C = augment.region_masks(RIG)
+    assert not (upper_C * mouth_C).any()
+    assert (left_C[RIG.index("mouthSmileLeft")], left_C[RIG.index("mouthSmileRight")]) == (1, 0)
+    np.testing.assert_array_equal(RIG.mirror(left_C), right_C)
+    assert left_C[RIG.index("jawOpen")] == right_C[RIG.index("jawOpen")] == 1
+
+
+def test_masked_styles_are_of_one_region(tiny_bert: str) -> None:
+    """A smile under raised brows gives the brows, the smile, and each half; a lone smile only its halves."""
+    torch.manual_seed(0)
+    model = ExpCLIP(ExpCLIPConfig(tower=tiny_bert, embedding=8, hidden=8, lora_rank=0)).eval()
+    texts = {"tag": "happy"}
+    both = Record("A1", "joy", "happiness", 0.8, 0.5, texts, {"AU12": 0.8, "AU2": 0.6})
+    lone = Record("A2", "joy", "happiness", 0.8, 0.5, texts, {"AU12": 0.8})
+    regions = augment.palette(model, [both, lone]).regions
+    assert regions is not None
+    assert len(regions) == 4 + 2
+    brows_BC = torch.from_numpy(action_units.to_weights({"AU2": 0.6}))[None]
+    torch.testing.assert_close(regions.direction_SD[:1], model.encode_expression(brows_BC)[0])
+    only = EpaOptions(neutral=0.0, masked=1.0, interpolated=0.0, timed=0.0, least=1.0, most=1.0)
+    styles = Palette(torch.eye(8)[:1] * 0, torch.ones(1), regions)
+    drawn = [augment.draw(styles, np.random.default_rng(k), steps=3, options=only) for k in range(20)]
+    assert min(float(style.norm()) for style in drawn) > 0  # none is the whole one, which is zero here
+    without = dataclasses.replace(only, masked=0.0)
+    assert augment.draw(styles, np.random.default_rng(0), steps=3, options=without).norm() == 0
+    neutral = Record("A3", "calm", "neutral", 0, 0, texts, {})
+    assert augment.palette(model, [neutral]).regions is None

@@ -307,3 +307,10 @@ def test_tead_with_missing_cells_and_impossible_weights(tmp_path: Path) -> None:
     assert "row 2 is no record: it has no id" in text
     assert "row 3 is no record: it has no valence" in text
     assert "row 4 (x3-v1): weight 7.5 is outside 0..1" in text
+
+
+@pytest.mark.parametrize("kind", ["CLIPS", "TRACKS", "EXPRESSIONS", "TEAD", "ANIMATIONS"])
+def test_a_table_without_rows_is_a_problem(tmp_path: Path, kind: str) -> None:
+    pq.write_table(schema.TABLES[kind].empty_table(), tmp_path / "a.parquet")
+    (finding,) = check.check(str(tmp_path))
+    assert finding.problems == ["it has no row"]

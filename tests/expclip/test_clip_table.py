@@ -96,7 +96,7 @@ def test_clips_without_sound_or_track_or_out_of_sync_are_left_out_and_counted(tm
     tracks = [track(name, offset_s=offset) for name, offset in offsets.items()] + [track("mute")]
     table, figures = clip_table.load(write(tmp_path, clips, tracks), max_offset=0.1)
     assert [entry.clip_id for entry in table.entries] == ["a", "d", "e", "f"]
-    assert figures == {"x.out_of_sync": 2, "x.no_sound": 1, "x.no_track": 1}
+    assert figures == {"x.out_of_sync": 2, "x.without_sound": 1, "x.without_track": 1}
 
 
 def test_values_that_are_no_numbers_are_not_taught(tmp_path: Path, sound: str) -> None:
@@ -147,7 +147,7 @@ def test_empty_and_broken_tables_are_refused(tmp_path: Path, sound: str) -> None
         clip_table.load({"x": str(tmp_path)})
     with pytest.raises(BadRequestError, match="corpus x at .* has no clip with sound and a track"):
         clip_table.load(write(tmp_path, [], []))
-    with pytest.raises(BadRequestError, match="1 no_sound"):
+    with pytest.raises(BadRequestError, match="1 without_sound"):
         clip_table.load(write(tmp_path, [clip("a", "")], [track("a")]))
     (tmp_path / "clips" / "0.parquet").write_bytes(b"nothing")
     with pytest.raises(BadRequestError, match="not a readable table"):
@@ -166,6 +166,6 @@ def test_only_what_is_needed_of_a_long_clip_is_read(tmp_path: Path) -> None:
     assert not found[16_000:].any()
     assert not made.sound(-5, 0).any()
     shutil.rmtree(tmp_path / "tracks")
-    with pytest.raises(BadRequestError, match="1 no_track"):
+    with pytest.raises(BadRequestError, match="1 without_track"):
         clip_table.load(corpus)
     assert math.isclose(found[0], 0.855, abs_tol=1e-2)

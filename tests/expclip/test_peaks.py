@@ -54,13 +54,31 @@ def test_blinks_and_phones_are_too_short() -> None:
     np.testing.assert_allclose(held, RIG.weights(SMILE))
 
 
+def test_what_a_speaking_mouth_does_is_no_expression() -> None:
+    """Syllables of 0.2 s on a smile and under raised brows: the smile and the brows are found, the jaw is not."""
+    smile, valid = track((0.5, 5.5, SMILE), (3, 5.5, {"browInnerUp": 0.9}))
+    syllables_T = 0.6 * np.clip(np.sin(2 * np.pi * 2.5 * np.arange(len(smile)) / FPS), 0, 1)
+    speech = smile.copy()
+    for name in ("jawOpen", "mouthPucker", "mouthFunnel"):
+        speech[:, RIG.index(name)] = syllables_T
+    result = found(speech, valid)
+    assert [held[RIG.index("browInnerUp")] for _, held in result] == [pytest.approx(0.9), 0]
+    for _, held in result:
+        assert not held[RIG.indices(["jawOpen", "mouthPucker", "mouthFunnel"])].any()
+        assert held[RIG.index("mouthSmileLeft")] == pytest.approx(0.6)
+    neutral = speech - smile
+    assert not found(neutral, valid)
+    (_, gasp), *_ = found(*track((1, 2, {"jawOpen": 0.7, "eyeWideLeft": 0.8})))  # an open mouth that is held counts
+    assert gasp[RIG.index("jawOpen")] == pytest.approx(0.7)
+
+
 def test_a_clip_gives_few_peaks_apart_from_each_other() -> None:
     faces = [
-        (k, k + 0.5, {name: 0.9}) for k, name in enumerate(("jawOpen", "mouthPucker", "cheekPuff", "noseSneerLeft"))
+        (k, k + 0.9, {name: 0.9}) for k, name in enumerate(("jawOpen", "mouthPucker", "cheekPuff", "noseSneerLeft"))
     ]
     assert len(found(*track(*faces))) == 3
     assert len(found(*track(*faces), per_clip=9)) == 4
-    assert len(found(*track(*faces), per_clip=9, apart=1.6)) == 2
+    assert len(found(*track(*faces), per_clip=9, apart=2.5)) == 2
 
 
 def test_only_measured_frames_and_known_channels_count() -> None:

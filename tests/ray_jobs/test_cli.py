@@ -145,7 +145,7 @@ def changed(*change: str) -> tuple[str, ...]:
         (("animate", "c.csv", "-o", "out", "--fps", "0"), "fps 0.0"),
         (("animate", "c.csv", "-o", "out", "--intensity", "nan"), "intensity nan"),
         (("style", "\udcff bad"), "not text in UTF-8"),
-        (("animate", "text.raw", *LINE[2:]), "text.raw: "),
+        (("animate", "text.raw", *LINE[2:]), "text.raw: cannot be read as sound"),
         (("animate", "picture.png", *LINE[2:]), "picture.png: no sound in the file"),
         (("ingest", "grid", "-o", "x"), "ingest needs ROOT"),
         ((*LINE, "--end", "inf"), "end inf is not a time"),
@@ -207,6 +207,13 @@ def test_style_as_json_encodes_all_lines_at_once(run: Run, monkeypatch: pytest.M
     assert records[59]["action_units"] == {"AU12L": pytest.approx(0.3)}
     assert tuple(records[59]["weights"]) == RIG.channels
     assert records[59]["weights"]["mouthSmileLeft"] > 0 == records[59]["weights"]["mouthSmileRight"]
+
+
+@pytest.mark.parametrize(("piped", "texts"), [("a\u2028b\nc\n", ["a\u2028b", "c"]), ("a\r\nb", ["a", "b"])])
+def test_only_ends_of_lines_part_texts(run: Run, monkeypatch: pytest.MonkeyPatch, piped: str, texts: list[str]) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(piped, newline=None))
+    code, out, _ = run("style", "-", "--json", "--checkpoint", "ckpt")
+    assert (code, [json.loads(line)["text"] for line in out.split("\n") if line]) == (0, texts)
 
 
 def test_style_in_words_and_as_a_picture(run: Run) -> None:
