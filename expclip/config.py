@@ -44,12 +44,27 @@ def build(kind: type[T], values: Mapping[str, Any], at: str = "") -> T:
     missing = [at + n for n, f in fields.items() if n not in values and _required(f)]
     if missing:
         raise MissingSettingError(missing)
-    return kind(**{key: _convert(hints[key], value, at + key) for key, value in values.items()})
+    whole = {key: _completed(fields[key], value) for key, value in values.items()}
+    return kind(**{key: _convert(hints[key], value, at + key) for key, value in whole.items()})
+
+
+def _completed(field: "dataclasses.Field[Any]", value: Any) -> Any:
+    """Return a table with what it leaves out, where the field's default is a table of its own making."""
+    if field.default_factory is dataclasses.MISSING or not isinstance(value, Mapping):
+        return value
+    default = field.default_factory()
+    return _merged(as_dict(default), value) if dataclasses.is_dataclass(default) else value
 
 
 def as_dict(config: Any) -> dict[str, Any]:
     """Return a dataclass as plain nested dictionaries, fit for JSON."""
     return dataclasses.asdict(config)
+
+
+def part(kind: type[T], config: Any) -> T:
+    """Return the settings of a `kind` that a config of a subclass of it holds."""
+    fields = dataclasses.fields(kind)  # type: ignore[arg-type]
+    return kind(**{field.name: getattr(config, field.name) for field in fields})
 
 
 def _required(field: "dataclasses.Field[Any]") -> bool:

@@ -76,13 +76,14 @@ _FRAGMENT_GLUE = (", ", " with ", " but ", " and ", "; ")
 
 
 class Sampler:
-    """Draws batches of samples of a kind; the same seed draws the same samples."""
+    """Draws batches of samples of a kind; the same seed and number draw the same samples."""
 
     def __init__(self, records: Sequence[Record], seed: int, *, without: Iterable[str] = ()) -> None:
         """Draw from records and from the vocabulary, but for the words `without` (tags that are kept for testing)."""
         self.records = records
         unseen = {text.lower() for text in without}
         self.words = [(word, aus) for word, aus in vocabulary() if word.lower() not in unseen]
+        self.seed = seed
         self.random = np.random.default_rng(seed)
         self._kinds = {
             "tag": self._tag,
@@ -94,8 +95,12 @@ class Sampler:
             "mixture": self._mixture,
         }
 
-    def batch(self, counts: Mapping[str, int]) -> list[Sample]:
-        """Return samples, `counts[kind]` of each kind: a kind of text, `grammar` or `mixture`."""
+    def batch(self, counts: Mapping[str, int], number: int = 0) -> list[Sample]:
+        """Return samples, `counts[kind]` of each kind: a kind of text, `grammar` or `mixture`.
+
+        Seed and number alone decide which: a training's step has the same texts whenever it is taken.
+        """
+        self.random = np.random.default_rng([self.seed, number])
         return [self._kinds[kind]() for kind, count in counts.items() for _ in range(count)]
 
     def _any(self) -> Record:

@@ -147,6 +147,14 @@ def digest(records: Iterable[Record]) -> str:
     return hashlib.sha256("\n".join(lines).encode()).hexdigest()[:16]
 
 
+def require_texts(records: Sequence[Record]) -> None:
+    """Raise BadRequestError, naming the first of them, if records lack a kind of text: training needs all four."""
+    lacking = [record for record in records if not all(record.texts.get(kind) for kind in KINDS)]
+    if lacking:
+        kinds = ", ".join(kind for kind in KINDS if not lacking[0].texts.get(kind))
+        raise BadRequestError(f"{len(lacking)} TEAD records lack a kind of text; {lacking[0].id} has no {kinds}")
+
+
 def validate(records: Sequence[Record]) -> list[str]:
     """Return one line for each problem of the records, none if all is well.
 

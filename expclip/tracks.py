@@ -6,7 +6,7 @@ that older tables lack are unknown. T frames, C channels.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -98,7 +98,20 @@ def by_clip(table: pa.Table) -> dict[str, pa.Table]:
 def _joined(rows: Sequence[pa.Table]) -> pa.Table:
     if len(rows) == 1 and _number(rows[0], "begin", 0.0) == 0:
         return rows[0]
-    tracks = sorted(map(Track.of, rows), key=lambda track: track.begin)
+    whole = merged([Track.of(row) for row in rows])
+    values = {
+        "clip_id": whole.clip_id, "segment": 0, "begin": 0.0, "fps": whole.fps, "weights": list(whole.weights_TC),
+        "valid": whole.valid_T, "pose": list(whole.pose_T6), "mask": list(whole.mask), "extractor": whole.extractor,
+        "offset_s": whole.offset_s, "offset_r": whole.offset_r, "offset_lead": whole.offset_lead,
+    }  # fmt: skip
+    return pa.Table.from_pylist([values], TRACKS)
+
+
+def merged(segments: Sequence[Track]) -> Track:
+    """Return one track of a clip's segments whose frame 0 stands at the clip's start; between them it is not valid."""
+    if len(segments) == 1 and segments[0].begin == 0:
+        return segments[0]
+    tracks = sorted(segments, key=lambda track: track.begin)
     first = tracks[0]
     begins = [round(track.begin * track.fps) for track in tracks]
     length = max(begin + len(track.weights_TC) for begin, track in zip(begins, tracks, strict=True))
@@ -108,12 +121,7 @@ def _joined(rows: Sequence[pa.Table]) -> pa.Table:
     for begin, track in zip(begins, tracks, strict=True):
         part = slice(begin, begin + len(track.weights_TC))
         weights_TC[part], pose_T6[part], valid_T[part] = track.weights_TC, track.pose_T6, track.valid_T
-    values = {
-        "clip_id": first.clip_id, "segment": 0, "begin": 0.0, "fps": first.fps, "weights": list(weights_TC),
-        "valid": valid_T, "pose": list(pose_T6), "mask": list(first.mask), "extractor": first.extractor,
-        "offset_s": first.offset_s, "offset_r": first.offset_r, "offset_lead": first.offset_lead,
-    }  # fmt: skip
-    return pa.Table.from_pylist([values], TRACKS)
+    return replace(first, weights_TC=weights_TC, pose_T6=pose_T6, valid_T=valid_T, begin=0.0)
 
 
 def face_of(row: pa.Table) -> Face:

@@ -5,17 +5,20 @@ taken for bad lips. Everything is drawn from the seed. B batch, T steps, C chann
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
 import torch
 
-from expclip import action_units, augment, checkpoint, config, critic, devices, postprocess, speech_clips, storage, tead
+from expclip import action_units, augment, checkpoint, clip_table, config, critic, devices, postprocess, storage, tead
+from expclip.clip_table import ClipTable
 from expclip.critic import CriticConfig, SyncCritic
+from expclip.crops import Batch, Sampler
 from expclip.errors import BadRequestError
 from expclip.rig import FloatArray
-from expclip.speech_clips import Batch, Clip, Sampler, Variation
+from expclip.sound_variation import Variation
+from expclip.speech_clips import Clip
 
 Report = Callable[[int, Mapping[str, float]], None]
 
@@ -50,12 +53,10 @@ def run(settings: Config, report: Report | None = None) -> dict[str, float]:
     if settings.output:
         storage.check_writable(settings.output)
     began = time.monotonic()
-    found = {name: speech_clips.load(folder, name) for name, folder in settings.corpora.items()}
-    clips = [clip for each in found.values() for clip in each if not abs(clip.offset_s) > settings.max_offset]
-    model = fit(settings, [clip for clip in clips if clip.split == "train"], report)
-    figures: dict[str, float] = {}
-    for name in found:
-        held_out = [clip for clip in clips if clip.corpus == name and clip.split == "test"][: settings.test_clips]
+    table, figures = clip_table.load(settings.corpora, max_offset=settings.max_offset)
+    model = fit(settings, table.only("train"), report)
+    for name in settings.corpora:
+        held_out = table.only("test", corpus=name, most=settings.test_clips)
         figures |= {f"test.{name}.{key}": value for key, value in measure(model, held_out).items()}
     if settings.output:
         made = {
@@ -68,15 +69,15 @@ def run(settings: Config, report: Report | None = None) -> dict[str, float]:
     return figures
 
 
-def fit(settings: Config, clips: Sequence[Clip], report: Report | None = None) -> SyncCritic:
+def fit(settings: Config, clips: ClipTable, report: Report | None = None) -> SyncCritic:
     """Return a critic trained on clips, frozen."""
-    if not clips:
+    if not len(clips):
         raise BadRequestError("no clip of the train split whose lips and sound are together")
     torch.manual_seed(settings.seed)
     device = devices.resolve(settings.device)
     model = SyncCritic(settings.model).train().to(device)
     shares = {name: settings.shares.get(name, 1.0) for name in settings.corpora}
-    sampler = Sampler(clips, shares, seed=settings.seed, variation=settings.variation, device=device)
+    sampler = Sampler(clips, shares, seed=settings.seed, steps=settings.crop, variation=settings.variation)
     faces_NC = np.stack([action_units.to_weights(dict(r.aus)) for r in tead.load(settings.tead or None, split="train")])
     optimizer = torch.optim.AdamW(model.parameters(), settings.rate, weight_decay=settings.weight_decay)
     total = 0.0
@@ -86,7 +87,7 @@ def fit(settings: Config, clips: Sequence[Clip], report: Report | None = None) -
             group["lr"] = (
                 settings.rate * min(1.0, (step + 1) / 50) * (0.02 + 0.49 * (1 + float(np.cos(np.pi * progress))))
             )
-        batch = sampler.batch(settings.batch, settings.crop, step)
+        batch = sampler.batch(step, range(settings.batch), device)
         mouth_BTC = styled(batch, faces_NC, np.random.default_rng([settings.seed, step, 1]), settings.styled)
         loss = critic.sync(model.hear(batch.audio_BN), model.see(mouth_BTC), speaking(batch))
         optimizer.zero_grad()
@@ -118,7 +119,7 @@ def speaking(batch: Batch) -> torch.Tensor:
     return (known_BT & (near_BT > 0.02)).float()
 
 
-def measure(model: SyncCritic, clips: Sequence[Clip]) -> dict[str, float]:
+def measure(model: SyncCritic, clips: Iterable[Clip]) -> dict[str, float]:
     """Return the share of clips whose offset is found within 20 ms, the same with their mouths 100 ms late, surety."""
     device = model.audio_in.weight.device
     late = postprocess.RATE // 10

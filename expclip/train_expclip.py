@@ -1,25 +1,30 @@
-"""Training of ExpCLIP on TEAD: `fit(config, report)` returns the model and its figures; `run` writes the checkpoint.
+"""Training of ExpCLIP on TEAD: `fit(settings)` returns the model and its figures; `run` writes the checkpoint.
 
-Everything is drawn from the seed. Each step sees texts of every kind, padded in groups of like length.
-The weights that are kept are a running mean (EMA) of those that are trained.
+Everything is drawn from the seed. Each step sees texts of every kind, padded in groups of like length; several
+processes share the groups, and each has the features of all of them, so that the losses are those of the whole batch.
+The weights that are kept are a running mean (EMA) of those that are trained. B batch, F features of the text tower.
 """
 
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
-from expclip import checkpoint, config, devices, losses, retrieval, tead
+from expclip import checkpoint, config, devices, losses, retrieval, storage, tead, training
+from expclip.errors import BadRequestError
 from expclip.model import ExpCLIP, ExpCLIPConfig
 from expclip.prompts import Sample, Sampler
+from expclip.training import Hooks, Optim, Place, Plan, Stepper
 
-_GROUP = 16
-"""Texts that are padded together on a CPU, neighbours in length: mixed lengths would be half padding."""
+_GROUP = {"cpu": 16}
+"""Texts that are padded together, neighbours in length: mixed lengths would be half padding, which a CPU feels."""
+_LARGE_GROUP = 64
 
-Report = Callable[[int, Mapping[str, float]], None]
+FREE = ("output", "minutes", "device", "every", "optim.save", "optim.keep")
+"""Settings that do not change what is learnt: a run may go on with others."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +49,7 @@ class Config:
     start: str = ""  # checkpoint to start from, whose style space (the expression encoder) stays as it is
     model: ExpCLIPConfig = field(default_factory=ExpCLIPConfig)
     mix: Mix = field(default_factory=Mix)
+    optim: Optim = field(default_factory=lambda: Optim(clip=5.0, warmup=0.05))
     steps: int = 1600
     head_rate: float = 1e-3  # highest learning rate of the heads
     tower_rate: float = 1e-3  # highest learning rate of the text tower's corrections
@@ -51,8 +57,9 @@ class Config:
     align: float = 1.0  # weight of the contrastive loss
     affect: float = 0.2  # weight of category, valence and arousal
     average: float = 0.99  # decay of the running mean of weights
-    every: int = 200  # steps between looks at the validation split
+    look: int = 200  # steps between looks at the validation split; the weights of the best one are kept
     patience: int = 4  # looks without improvement after which training stops
+    every: int = 50  # steps between lines on the terminal
     seed: int = 0
     minutes: float = 0.0  # stop by then, whatever the step; 0: no limit
     device: str = "auto"  # cpu, cuda, cuda:K; auto: a GPU if there is one
@@ -69,9 +76,25 @@ class Fitted:
     seconds: float
 
 
-def run(settings: Config, report: Report | None = None) -> dict[str, float]:
-    """Train, write the checkpoint with its provenance, and return the figures."""
-    fitted = fit(settings, report)
+def check(settings: Config) -> dict[str, str]:
+    """Return the digests of all data; raises BadRequestError for what cannot be trained on, before any work."""
+    records = tead.load(settings.tead or None)
+    tead.require_texts(records)
+    if not any(record.split == "train" for record in records):
+        raise BadRequestError(f"no record of {settings.tead or tead.SEED} is of the train split")
+    started = {"start": checkpoint.load(settings.start).digest} if settings.start else {}
+    if settings.output:
+        storage.check_writable(settings.output)
+    return {"tead": tead.digest(records), **started}
+
+
+def run(settings: Config, hooks: Hooks | None = None) -> dict[str, float]:
+    """Train, write the checkpoint with its provenance, and return the figures; in the first process alone."""
+    hooks = hooks or Hooks()
+    hooks.place.agreed(check(settings) if hooks.place.rank == 0 else {})
+    fitted = fit(settings, hooks)
+    if fitted is None:
+        return {}
     if settings.output:
         provenance = {
             "expclip": {
@@ -88,83 +111,95 @@ def run(settings: Config, report: Report | None = None) -> dict[str, float]:
     return dict(fitted.metrics)
 
 
-def fit(settings: Config, report: Report | None = None) -> Fitted:
-    """Train an ExpCLIP; `report(step, figures)` is called with losses and, at each look, validation figures."""
-    started = time.monotonic()
-    torch.manual_seed(settings.seed)
+def fit(settings: Config, hooks: Hooks | None = None) -> Fitted | None:
+    """Train an ExpCLIP; return it with its figures, in the first process."""
+    hooks = hooks or Hooks()
+    training.seed_all(settings.seed)
     records = tead.load(settings.tead or None)
     parts = {name: [r for r in records if r.split == name] for name in tead.SPLITS}
     device = devices.resolve(settings.device)
     model = _started(ExpCLIP(settings.model), settings.start).to(device)
+    learner = Learner(model, settings, hooks.place)
     unseen = [record.texts["tag"] for record in (*parts["val"], *parts["test"])]
-    trainer = _Trainer(model, settings, Sampler(parts["train"], settings.seed, without=unseen))
-    best, waited, done = -1.0, 0, 0
-    kept = trainer.averaged()
-    for step in range(1, settings.steps + 1):
-        figures, done = trainer.step(step), step
-        late = bool(settings.minutes) and time.monotonic() - started > 60 * settings.minutes
-        if step % settings.every == 0 or step == settings.steps or late:
-            figures |= trainer.look(parts["val"])
-            better = figures["val"] > best or not parts["val"]  # with nothing held out, the last weights are kept
-            waited = 0 if better else waited + 1
-            if better:
-                best, kept = figures["val"], trainer.averaged()
-        if report:
-            report(step, figures)
-        if late or waited > settings.patience:
-            break
-    model.load_state_dict(kept, strict=False)
+    sampler = Sampler(parts["train"], settings.seed, without=unseen)
+    mix: dict[str, int] = config.as_dict(settings.mix)
+
+    def batches(numbers: range) -> Iterator[Sequence[Batch]]:
+        for number in numbers:
+            yield [Batch(number, tuple(sorted(sampler.batch(mix, number), key=lambda sample: len(sample.text))))]
+
+    plan = Plan(settings.steps, settings.look, settings.patience, settings.minutes)
+    stepper = learner.stepper()
+    course = training.fit(stepper, plan, batches, lambda mean: learner.look(mean, parts["val"]), hooks)
+    if hooks.place.rank:
+        return None
+    learner.take(course.kept or stepper.mean)
     model = _with_gate(model.eval(), parts["val"])
     metrics = {f"val_{k}": v for k, v in retrieval.evaluate(model, parts["val"]).items()} if parts["val"] else {}
     metrics |= retrieval.evaluate(model, parts["test"]) if parts["test"] else {}
-    return Fitted(model, metrics, records, done, time.monotonic() - started)
+    return Fitted(model, metrics, records, stepper.done, course.seconds)
 
 
-class _Trainer:
-    """The model under training, its optimiser and the running mean of its weights."""
+@dataclass(frozen=True)
+class Batch:
+    """The texts of a step, by length."""
 
-    def __init__(self, model: ExpCLIP, settings: Config, sampler: Sampler) -> None:
-        self.model, self.settings, self.sampler = model, settings, sampler
-        self.device = model.device
-        tower = [w for n, w in model.named_parameters() if w.requires_grad and n.startswith("tower.")]
-        heads = [w for n, w in model.named_parameters() if w.requires_grad and not n.startswith("tower.")]
-        groups = [{"params": heads, "lr": settings.head_rate}, {"params": tower, "lr": settings.tower_rate}]
-        groups = [group for group in groups if group["params"]]
-        self.optimizer = torch.optim.AdamW(groups, weight_decay=settings.weight_decay)
-        self.schedule = torch.optim.lr_scheduler.LambdaLR(self.optimizer, self._rate)
-        self.mean = {name: weight.detach().clone() for name, weight in model.trained().items()}
-        self.weights = heads + tower
+    number: int
+    samples: tuple[Sample, ...]
 
-    def _rate(self, step: int) -> float:
-        """Rise over the first twentieth, then fall along a cosine to a fiftieth."""
-        share = step / max(1, self.settings.steps)
-        return min(1.0, (share + 1e-3) / 0.05) * (0.02 + 0.98 * (0.5 + 0.5 * float(np.cos(np.pi * share))))
 
-    def step(self, step: int) -> dict[str, float]:
-        """Take one step and return the losses."""
+class Learner(nn.Module):
+    """ExpCLIP under training: texts of a step in, losses out."""
+
+    def __init__(self, model: ExpCLIP, settings: Config, place: Place) -> None:
+        super().__init__()
+        self.model, self.settings, self.place = model, settings, place
+
+    def stepper(self) -> Stepper:
+        """Return what steps this module."""
+        settings, learnt = self.settings, [(n, w) for n, w in self.model.named_parameters() if w.requires_grad]
+        tower = [weight for name, weight in learnt if name.startswith("tower.")]
+        heads = [weight for name, weight in learnt if not name.startswith("tower.")]
+        groups = [
+            {"params": weights, "lr": rate, "weight_decay": settings.weight_decay}
+            for weights, rate in ((heads, settings.head_rate), (tower, settings.tower_rate))
+            if weights
+        ]
+        return Stepper(self, groups, settings.optim, average=settings.average, place=self.place)
+
+    def forward(self, batch: Batch) -> dict[str, torch.Tensor]:
+        """Return each loss of the whole step and their sum as `total`, in every process the same."""
         self.model.train()
         if self.settings.start:
             self.model.expression_head.eval()
-        samples = sorted(self.sampler.batch(config.as_dict(self.settings.mix)), key=lambda sample: len(sample.text))
-        texts = [sample.text for sample in samples]
-        group = _GROUP if self.device.type == "cpu" else len(texts)
-        features_BF = torch.cat([self._features(texts[k : k + group]) for k in range(0, len(texts), group)])
-        parts = self._losses(features_BF, samples)
-        loss = torch.stack(list(parts.values())).sum()
-        self.optimizer.zero_grad(set_to_none=True)
-        loss.backward()  # type: ignore[no-untyped-call]
-        torch.nn.utils.clip_grad_norm_(self.weights, 5.0)
-        self.optimizer.step()
-        self.schedule.step()
-        keep = min(self.settings.average, step / (step + 10))
-        for name, weight in self.model.trained().items():
-            self.mean[name].lerp_(weight.detach(), 1 - keep)
-        return {name: float(value.detach()) for name, value in parts.items()}
+        features_BF = self._features(batch)
+        training.seed_all(self.settings.seed, batch.number)  # the heads' dropout is the same everywhere
+        found = self._losses(features_BF, batch.samples)
+        return {"total": torch.stack(list(found.values())).sum(), **found}
 
-    def _features(self, texts: Sequence[str]) -> torch.Tensor:
-        """Return tower features (B, F), in bfloat16 within: twice as fast where the processor knows it."""
-        trained = self.settings.model.lora_rank > 0
-        with torch.autocast(self.device.type, dtype=torch.bfloat16, enabled=trained):
+    def _features(self, batch: Batch) -> torch.Tensor:
+        """Return tower features (B, F) of all texts; this process computes those of its own groups."""
+        texts = [sample.text for sample in batch.samples]
+        size = _GROUP.get(self.model.device.type, _LARGE_GROUP)
+        groups = [texts[first : first + size] for first in range(0, len(texts), size)]
+        found = {k: self._group(batch.number, k, groups[k]) for k in self.place.slots(len(groups))}
+        if self.place.world == 1:
+            return torch.cat([found[k] for k in range(len(groups))])
+        width = self.model.tower.features
+        each = torch.zeros(-(-len(groups) // self.place.world) * size, width, device=self.model.device)
+        if found:
+            own_BF = torch.cat(list(found.values()))
+            each = torch.cat([own_BF, each[len(own_BF) :]])
+        every_WBF = _Gathered.apply(each, self.place)  # type: ignore[no-untyped-call]
+        places = {k: (k % self.place.world, k // self.place.world * size) for k in range(len(groups))}
+        return torch.cat([every_WBF[w, first : first + len(groups[k])] for k, (w, first) in places.items()])
+
+    def _group(self, number: int, k: int, texts: Sequence[str]) -> torch.Tensor:
+        """Return features (B, F) of texts, in bfloat16 within: twice as fast where the processor knows it."""
+        training.seed_all(self.settings.seed, number, k)
+        trained, optim = self.settings.model.lora_rank > 0, self.settings.optim
+        enabled = trained and optim.precision != "float32"
+        with torch.autocast(self.model.device.type, dtype=torch.bfloat16, enabled=enabled):
             return self.model.tower.encode(texts)
 
     def _losses(self, features_BF: torch.Tensor, samples: Sequence[Sample]) -> dict[str, torch.Tensor]:
@@ -189,20 +224,44 @@ class _Trainer:
             * losses.affect(model.affect(texts_BD), truth.categories_B, truth.circumplex_B2, truth.known_B),
         }  # fmt: skip
 
-    def averaged(self) -> dict[str, torch.Tensor]:
-        """Return the running mean of the trained weights."""
-        return {name: weight.clone() for name, weight in self.mean.items()}
+    def take(self, mean: Mapping[str, torch.Tensor]) -> None:
+        """Put the running mean of the weights into the model."""
+        named = dict(self.named_parameters())
+        with torch.no_grad():
+            for name, weight in mean.items():
+                named[name].copy_(weight)
 
-    def look(self, records: Sequence[tead.Record]) -> dict[str, float]:
-        """Return validation figures of the averaged weights; `val` is the one that decides."""
+    def look(self, mean: Mapping[str, torch.Tensor], records: Sequence[tead.Record]) -> dict[str, float]:
+        """Return validation figures of mean weights; `val` is the one that decides. No records: nothing."""
         if not records:
-            return {"val": 0.0}
-        live = {name: weight.detach().clone() for name, weight in self.model.trained().items()}
-        self.model.load_state_dict(self.mean, strict=False)
+            return {}
+        live = {name: weight.detach().clone() for name, weight in self.named_parameters() if name in mean}
+        self.take(mean)
         found = retrieval.evaluate(self.model.eval(), records)
-        self.model.load_state_dict(live, strict=False)
+        self.take(live)
         found["val"] = float(np.mean([found[f"{kind}_au_f1"] + found[f"{kind}_r2_units"] for kind in tead.KINDS]))
         return found
+
+
+class _Gathered(torch.autograd.Function):
+    """Features of all processes (W, B, F) of those of each; what comes back is this process's own share.
+
+    Every process computes the same loss of the same whole, so the share of the gradient is complete; times W, since
+    the processes' gradients are averaged.
+    """
+
+    @staticmethod
+    def forward(context: Any, own_BF: torch.Tensor, place: Place) -> torch.Tensor:
+        """Gather."""
+        context.place = place
+        every = [torch.empty_like(own_BF) for _ in range(place.world)]
+        torch.distributed.all_gather(every, own_BF.contiguous())
+        return torch.stack(every)
+
+    @staticmethod
+    def backward(context: Any, *gradients: Any) -> Any:
+        """Return this process's part."""
+        return gradients[0][context.place.rank] * context.place.world, None
 
 
 class _Truth:

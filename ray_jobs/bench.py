@@ -1,8 +1,8 @@
 """Speed and memory on this machine, as ratios and real-time factors. `make bench`, or `python -m ray_jobs.bench`.
 
-Settings as `name=value`: checkpoint, clips, seconds, frames, video, only. Nothing is asserted: the figures are for
-reading. All models compute with one thread, so that a real-time factor is one of a core. On a busy machine look at the
-figures by CPU time; those by the clock belong to a quiet one.
+Settings as `name=value`: checkpoint, clips, seconds, frames, steps, video, only. Nothing is asserted: the figures are
+for reading. All models compute with one thread, so that a real-time factor is one of a core. On a busy machine look at
+the figures by CPU time; those by the clock belong to a quiet one.
 """
 
 import asyncio
@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from expclip import catalogue, config
-from ray_jobs import bench_extract
+from ray_jobs import bench_extract, bench_train
 from ray_jobs.cluster import Resources
 
 _BLOCK = 32
@@ -37,8 +37,9 @@ class Config:
     answers: int = 256  # of a language model's service, to annotate with
     latency: float = 1.0  # seconds of each
     in_flight: int = 8  # asked for at once
+    steps: int = 30  # of training, after those in which everything starts
     video: str = ""  # a video of a face, for the speed of extraction; empty: that is left out
-    only: Literal["", "animate", "annotate", "extract"] = ""  # empty: all
+    only: Literal["", "animate", "annotate", "extract", "train"] = ""  # empty: all
 
 
 @dataclass(frozen=True)
@@ -63,6 +64,8 @@ def main() -> None:
             _annotation(Path(folder), chosen)
         if chosen.only in ("", "extract"):
             bench_extract.main(Path(folder), chosen.video, _print)
+        if chosen.only in ("", "train"):
+            bench_train.main(Path(folder), chosen.steps, _print)
     if chosen.only in ("", "animate"):
         _renderer(chosen)
 

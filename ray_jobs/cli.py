@@ -276,7 +276,7 @@ def _module(verb: str, job: Job) -> ModuleType:
 def _manual(verb: str, job: Job) -> str:
     """Return the job's docstring and its Config classes as they stand in the source, comments included."""
     module = _module(verb, job)
-    classes = [module.Config]
+    classes: list[Any] = [kind for kind in module.Config.__mro__ if dataclasses.is_dataclass(kind)]
     for kind in classes:  # grows while it is walked
         hints = inspect.get_annotations(kind, eval_str=True)
         classes += [hint for hint in hints.values() if dataclasses.is_dataclass(hint) and hint not in classes]

@@ -4,6 +4,7 @@ The environment is set before Ray is imported, because that is when Ray reads it
 """
 
 import logging
+import math
 import os
 import sys
 import tempfile
@@ -67,10 +68,12 @@ def starting(resources: Resources) -> str:
 
 
 @contextmanager
-def connected(resources: Resources) -> Iterator[Any]:
+def connected(resources: Resources, *, cpus: float = 0.0) -> Iterator[Any]:
     """Give the `ray` module, connected; a cluster started here ends with the block, or with that of `kept`.
 
-    Raises BadRequestError if the cluster named cannot be joined, or if none can be started here.
+    A cluster started here says that it has at least so many `cpus`: for workers that wait for each other, sharing a
+    core is better than waiting for one. Raises BadRequestError if the cluster named cannot be joined, or if none can
+    be started here.
     """
     for name, value in _ENVIRONMENT.items():
         os.environ.setdefault(name, value)
@@ -89,7 +92,7 @@ def connected(resources: Resources) -> Iterator[Any]:
             else:
                 # Socket paths below it may not be longer than 107 bytes, whatever TMPDIR says.
                 folder = tempfile.TemporaryDirectory(prefix="ray", dir="/tmp", ignore_cleanup_errors=True)
-                _start(ray, stack.enter_context(folder))
+                _start(ray, stack.enter_context(folder), cpus=cpus)
             stack.callback(ray.shutdown)
         yield ray
 
@@ -102,12 +105,13 @@ def _join(ray: Any, address: str) -> None:
         raise BadRequestError(f"no Ray cluster at {address!r}: {reason[0]}") from None
 
 
-def _start(ray: Any, folder: str, tries: int = 3) -> None:
+def _start(ray: Any, folder: str, tries: int = 3, cpus: float = 0.0) -> None:
     """Start a local cluster; one whose processes are not up within Ray's 30 s, on a busy machine, is tried again."""
     try:
         with _silent():
             ray.init(
                 address="local",
+                num_cpus=max(math.ceil(cpus), os.cpu_count() or 1) if cpus else None,
                 include_dashboard=False,
                 log_to_driver=False,
                 logging_level=logging.ERROR,
@@ -117,7 +121,7 @@ def _start(ray: Any, folder: str, tries: int = 3) -> None:
     except Exception as error:  # a bare one
         ray.shutdown()
         if tries > 1:
-            return _start(ray, folder, tries - 1)
+            return _start(ray, folder, tries - 1, cpus)
         lines = str(error).strip().splitlines() or [type(error).__name__]
         raise BadRequestError(f"no Ray cluster could be started on this machine: {lines[0]}") from None
 

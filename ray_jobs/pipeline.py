@@ -316,13 +316,13 @@ def _status(entries: Sequence[tuple[str, str | None, float, float]]) -> pa.Table
     """Return the status rows of a block from (clip_id, error, seconds of sound, time begun), in order of the work."""
     ends = [begun for *_, begun in entries[1:]] + [time.monotonic()]
     rows = [
-        {"clip_id": c, "error": e, "seconds": s, "wall_s": end - begun, "mib": _peak_mib()}
+        {"clip_id": c, "error": e, "seconds": s, "wall_s": end - begun, "mib": peak_mib()}
         for (c, e, s, begun), end in zip(entries, ends, strict=True)
     ]
     return pa.Table.from_pylist(rows, _STATUS)
 
 
-def _peak_mib() -> float:
+def peak_mib() -> float:
     """Return the most memory this process has held, in MiB."""
     import resource
 

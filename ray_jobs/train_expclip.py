@@ -1,38 +1,35 @@
-"""Job `train-expclip`: TEAD -> a checkpoint with the text and expression towers, in this process.
+"""Job `train-expclip`: TEAD -> a checkpoint with the text and expression towers. `expclip train-expclip -o CHECKPOINT`.
 
-`expclip train-expclip -o CHECKPOINT --set steps=700`. One core is enough; settings and results go to MLflow if
-`MLFLOW_TRACKING_URI` is set.
+Workers share the texts of each step and see the features of all of them, so that any number of them takes the same
+steps. Started again, it goes on from the last snapshot in `OUTPUT.run`.
 """
 
-import os
-from collections.abc import Mapping
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from expclip import config as settings
 from expclip import train_expclip
-from expclip.train_expclip import Config
+from ray_jobs import trainer
+from ray_jobs.tracking import Tracking
+from ray_jobs.trainer import Event, Run, Scale
 
-__all__ = ["Config", "run"]
+
+@dataclass(frozen=True)
+class Config(train_expclip.Config):
+    """Where and on how many workers to train, beside what and how."""
+
+    scale: Scale = field(default_factory=Scale)
+    run: Run = field(default_factory=Run)
+    tracking: Tracking = field(default_factory=Tracking)
 
 
-def run(config: Config) -> dict[str, float]:
+def run(config: Config, listen: Callable[[Event], None] | None = None) -> dict[str, float]:
     """Train, print progress and the figures on the test split, write the checkpoint; return the figures."""
-    figures = train_expclip.run(config, _print)
+    core = settings.part(train_expclip.Config, config)
+    job = trainer.Job(
+        "train-expclip", "expclip.train_expclip", core, config.output, config.every, ("text", "expression", "align")
+    )
+    figures = trainer.train(job, config.scale, config.run, config.tracking, listen)
     for name, value in figures.items():
         print(f"{name:28} {value:.3f}")
-    if os.environ.get("MLFLOW_TRACKING_URI"):
-        _log(config, figures)
     return figures
-
-
-def _print(step: int, figures: Mapping[str, float]) -> None:
-    if step % 50 == 0 or "val" in figures:
-        shown = ("text", "expression", "align", "val", *(f"{kind}_au_f1" for kind in ("tag", "prompt", "description")))
-        print(f"step {step:5}  " + "  ".join(f"{k} {figures[k]:.3f}" for k in shown if k in figures), flush=True)
-
-
-def _log(config: Config, figures: Mapping[str, float]) -> None:
-    import mlflow
-
-    with mlflow.start_run(run_name="train-expclip"):
-        mlflow.log_dict(settings.as_dict(config), "config.json")
-        mlflow.log_metrics(dict(figures))

@@ -1,6 +1,7 @@
 """Fixtures for the whole suite: one local Ray cluster a run, optional material, a little speech-like sound."""
 
 import importlib.util
+import json
 import os
 import subprocess
 import sys
@@ -175,3 +176,83 @@ def babble() -> np.ndarray[Any, Any]:
     buzz = np.sign(np.sin(2 * np.pi * 120 * time)) * np.exp(-((time * 120 % 1) * 4))
     syllables = np.clip(np.sin(2 * np.pi * 2.5 * (time - 0.3)), 0, 1) * ((time > 0.3) & (time < 1.7))
     return (0.4 * buzz * syllables).astype(np.float32)
+
+
+@pytest.fixture(scope="session")
+def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder of a BERT of one layer that knows a few words."""
+    import torch
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
+    from transformers import BertConfig, BertModel
+
+    folder = tmp_path_factory.mktemp("bert")
+    words = ["[PAD]", "[UNK]", "happy", "sad", "a", "very", "smile"]
+    tokenizer = Tokenizer(models.WordPiece({word: k for k, word in enumerate(words)}, unk_token="[UNK]"))
+    tokenizer.normalizer = normalizers.BertNormalizer()
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.save(str(folder / "tokenizer.json"))
+    torch.manual_seed(0)
+    BertModel(
+        BertConfig(vocab_size=7, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24)
+    ).save_pretrained(folder)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def toy_corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Seven clips of 2 s: bursts of noise with a B before each, the jaw follows the sound; c0 is angry by its units."""
+    from expclip import corpora, media
+    from expclip.rig import load_rig
+    from expclip.schema import CLIPS, TRACKS
+
+    folder, rig = tmp_path_factory.mktemp("corpus"), load_rig()
+    random, rows, tracks = np.random.default_rng(0), [], []
+    for k in range(7):
+        loud_T = (np.sin(np.arange(100) / (5 + k)) > 0).astype(np.float32)
+        sound_N = 0.2 * np.repeat(loud_T, 320) * random.standard_normal(32_000)
+        media.write_audio(str(folder / "audio" / f"c{k}.wav"), sound_N.astype(np.float32))
+        weights_TC = rig.zeros(100)
+        weights_TC[:, rig.index("jawOpen")] = 0.6 * loud_T
+        starts = np.flatnonzero(np.diff(loud_T) > 0) / 50
+        phones = [[float(s), float(s) + 0.06, "B"] for s in starts] or [[0.0, 2.0, "AA"]]
+        rows.append(dict.fromkeys(CLIPS.names, "") | {
+            "clip_id": f"c{k}", "corpus": "toy", "split": {5: "test", 6: "val"}.get(k, "train"),
+            "audio": f"audio/c{k}.wav", "start": 0.0, "end": float("nan"), "phones": json.dumps(phones),
+            "action_units": '{"AU4": 0.8}' if k == 0 else "",
+        })  # fmt: skip
+        tracks.append({
+            "clip_id": f"c{k}", "fps": 50.0, "weights": list(weights_TC), "valid": [True] * 90 + [False] * 10,
+            "mask": ["jawOpen"], "extractor": "toy",
+        })  # fmt: skip
+    corpora.write_table(str(folder / "clips" / "0.parquet"), rows, CLIPS)
+    corpora.write_table(str(folder / "tracks" / "0.parquet"), tracks, TRACKS)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def toy_expclip(tmp_path_factory: pytest.TempPathFactory, tiny_bert: str) -> str:
+    """A checkpoint with a tiny untrained ExpCLIP."""
+    import torch
+
+    from expclip import checkpoint
+    from expclip.model import ExpCLIP, ExpCLIPConfig
+
+    folder = str(tmp_path_factory.mktemp("expclip"))
+    torch.manual_seed(0)
+    model = ExpCLIP(ExpCLIPConfig(tower=tiny_bert, embedding=8, hidden=8, lora_rank=0))
+    checkpoint.save(folder, {"expclip": model.to_part()}, {})
+    return folder
+
+
+@pytest.fixture(scope="session")
+def toy_tead(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Forty records of TEAD, written by hand: half smile, half frown."""
+    folder = tmp_path_factory.mktemp("tead")
+    texts = dict.fromkeys(("tag", "prompt", "situation", "description"), "a happy smile")
+    rows = [
+        {"id": f"A-{k:04}", "emotion": "joy", "category": "happiness", "valence": 0.5, "arousal": 0.5, "texts": texts,
+         "aus": {"AU12": 0.7} if k % 2 else {"AU4": 0.6}}
+        for k in range(40)
+    ]  # fmt: skip
+    (folder / "A.jsonl").write_text("\n".join(map(json.dumps, rows)) + "\n")
+    return str(folder)

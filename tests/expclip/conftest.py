@@ -1,28 +1,8 @@
-"""Tiny random towers with their tokenizers, saved as transformers saves them."""
+"""A tiny random CLIP with its tokenizer, saved as transformers saves it, and a tiny Whisper encoder."""
 
 import json
 
 import pytest
-
-
-@pytest.fixture(scope="session")
-def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> str:
-    """Folder of a BERT of one layer that knows a few words."""
-    import torch
-    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers
-    from transformers import BertConfig, BertModel
-
-    folder = tmp_path_factory.mktemp("bert")
-    words = ["[PAD]", "[UNK]", "happy", "sad", "a", "very", "smile"]
-    tokenizer = Tokenizer(models.WordPiece({word: k for k, word in enumerate(words)}, unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer()
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    tokenizer.save(str(folder / "tokenizer.json"))
-    torch.manual_seed(0)
-    BertModel(
-        BertConfig(vocab_size=7, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=24)
-    ).save_pretrained(folder)
-    return str(folder)
 
 
 @pytest.fixture(scope="session")
@@ -43,3 +23,18 @@ def tiny_clip(tmp_path_factory: pytest.TempPathFactory) -> str:
     torch.manual_seed(0)
     CLIPModel(CLIPConfig(text_config=text, vision_config=vision, projection_dim=12)).save_pretrained(folder)
     return str(folder)
+
+
+@pytest.fixture(scope="session")
+def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """A Whisper encoder of one layer in one safetensors file."""
+    from safetensors.torch import save_file
+    from transformers import WhisperConfig
+    from transformers.models.whisper.modeling_whisper import WhisperEncoder
+
+    shape = WhisperConfig(
+        d_model=64, encoder_layers=1, encoder_attention_heads=1, encoder_ffn_dim=16, max_source_positions=200
+    )
+    path = tmp_path_factory.mktemp("whisper") / "w.safetensors"
+    save_file({k: v.contiguous() for k, v in WhisperEncoder(shape).state_dict().items()}, path)
+    return str(path)

@@ -59,3 +59,14 @@ def test_missing_settings_and_files_are_named(tmp_path: Path) -> None:
     (tmp_path / "bad.toml").write_text("a = = 1")
     with pytest.raises(BadRequestError, match="not valid TOML"):
         config.load(Job, str(tmp_path / "bad.toml"))
+
+
+@dataclass(frozen=True)
+class OwnDefault:
+    optim: Optim = field(default_factory=lambda: Optim(lr=0.5))
+
+
+def test_a_part_of_a_table_leaves_the_rest_at_its_default(tmp_path: Path) -> None:
+    """Also where the default is not that of the table's class."""
+    assert config.load(OwnDefault, sets=["optim.steps=3"]) == OwnDefault(Optim(0.5, 3))
+    assert config.part(Optim, Optim(0.1)) == Optim(0.1)

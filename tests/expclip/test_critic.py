@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 import torch
 
-from expclip import checkpoint, corpora, critic, media, train_critic
+from expclip import checkpoint, clip_table, corpora, critic, media, train_critic
 from expclip.critic import CriticConfig, SyncCritic
+from expclip.crops import Batch
 from expclip.errors import BadRequestError
 from expclip.rig import load_rig
 from expclip.schema import CLIPS, TRACKS
-from expclip.speech_clips import Batch, Variation
+from expclip.sound_variation import Variation
 
 RIG = load_rig()
 JAW = RIG.index("jawOpen")
@@ -89,7 +90,8 @@ def test_only_a_moving_measured_mouth_counts() -> None:
     weights_BTC[0, 10:, JAW] = 0.5
     taught_BTC = torch.ones_like(weights_BTC, dtype=torch.bool)
     taught_BTC[0, 11:] = False
-    batch = Batch(torch.zeros(1, 6400), weights_BTC, taught_BTC, torch.zeros(1, 20), torch.zeros(1, 20), (None,), None)
+    still_BT = torch.zeros(1, 20)
+    batch = Batch(0, (0,), torch.zeros(1, 6400), weights_BTC, taught_BTC, still_BT, still_BT, ("",), None)
     assert train_critic.speaking(batch)[0].nonzero()[:, 0].tolist() == [8, 9, 10]
 
 
@@ -97,4 +99,6 @@ def test_what_cannot_be_trained_on_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadRequestError, match="no corpora to train on"):
         train_critic.run(train_critic.Config())
     with pytest.raises(BadRequestError, match="no clip of the train split"):
-        train_critic.fit(train_critic.Config({"toy": str(tmp_path)}), [])
+        train_critic.fit(
+            train_critic.Config({"toy": str(tmp_path)}), clip_table.load({"toy": clips(tmp_path)})[0].only("val")
+        )

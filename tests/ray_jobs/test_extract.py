@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 from ray import cloudpickle
 
-from expclip import corpora, extractors, speech_clips, tracks
+from expclip import clip_table, corpora, extractors, tracks
 from expclip.corpora import rows
 from expclip.errors import BadRequestError
 from expclip.extract import Options
@@ -216,7 +216,7 @@ def test_tracks_are_even_rest_at_zero_and_split_at_gaps(
     np.testing.assert_allclose(curve[first : first + len(cut)], cut, atol=0.01)
     assert second["begin"] == pytest.approx(1.2)
     assert np.isfinite([plain["offset_s"], plain["offset_r"], plain["offset_lead"]]).all()
-    joined = {clip.clip_id: clip for clip in speech_clips.load(str(job.folder), "fake")}
+    joined = {clip.clip_id: clip for clip in clip_table.load({"fake": str(job.folder)})[0]}
     assert set(joined) == {"plain", "vfr", "gap", "part", "other"}
     assert joined["gap"].taught_TC[:, JAW].sum() == sum(len(made["gap", k]["valid"]) for k in (0, 1))
     assert not joined["gap"].taught_TC[45:55].any()
@@ -331,7 +331,7 @@ def test_tracks_that_a_corpus_brought_go_the_same_way(
     assert track.weights_TC[:, JAW].max() == pytest.approx(0.28, abs=0.02)
     assert (~track.valid_T).sum() == 1
     assert abs(track.offset_s) < 0.04
-    assert len(speech_clips.load(str(tmp_path / "new"), "x")) == 2
+    assert len(clip_table.load({"x": str(tmp_path / "new")})[0]) == 2
 
 
 def test_what_cannot_be_asked_for_is_refused_before_the_work(
