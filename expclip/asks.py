@@ -10,7 +10,6 @@ from importlib import resources
 
 import numpy as np
 
-from expclip import tead
 from expclip.evaluator import EMOTIONS
 from expclip.tead import KINDS, Record
 
@@ -52,8 +51,3 @@ def listed(name: str) -> dict[str, list[str]]:
     """Return prompts by emotion from a file that ships: `open_vocabulary` or `paraphrases`."""
     text = (resources.files("expclip") / "data" / f"{name}.toml").read_text("utf-8")
     return {str(emotion): list(texts) for emotion, texts in tomllib.loads(text).items()}
-
-
-def held_out(split: str, folder: str | None = None) -> tuple[Record, ...]:
-    """Return TEAD's records of a split that is not trained on."""
-    return tead.load(folder, split=split)

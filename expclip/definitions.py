@@ -24,4 +24,5 @@ def load() -> dict[str, Definition]:
 
 def of(name: str) -> Definition | None:
     """Return the definition of a figure by its last name, `@MESH` aside."""
-    return load().get(name.rpartition(" / ")[2].partition("@")[0])
+    last = name.rpartition(" / ")[2]
+    return load().get(last) or load().get(last.partition("@")[0])

@@ -21,6 +21,7 @@ from expclip import (
     mesh,
     retrieval,
     storage,
+    tead,
 )
 from expclip.actor import Actor
 from expclip.animator import Animator
@@ -47,20 +48,20 @@ class Options:
     limit: int = 100  # clips of each folder
     texts: int = 0  # records of TEAD whose texts are animated; 0: all of the split
     ict: str = ""  # ICT-FaceKit folder or .npz to measure on beside our own head
+    tead: str = ""  # folder of TEAD records, or several with commas; empty: the set that ships
     judge: str = ""  # checkpoint with an evaluator; empty: the one that ships
     seed: int = 0
 
 
 def evaluate(animator: Animator, options: Options) -> dict[str, Any]:
     """Return the report; raises BadRequestError for missing clips, meshes or evaluators before anything is animated."""
-    if not options.folders:
-        raise BadRequestError("no clips to evaluate on; name folders with --set clips=[FOLDER]")
-    if options.limit < 1 or options.texts < 0:
-        raise BadRequestError(f"limit {options.limit} and texts {options.texts}: at least 1 and 0 are valid")
+    check(options)
     meshes = [mesh.own(), *([mesh.ict(options.ict)] if options.ict else [])]
     judge, digest = evaluator.load(options.judge or None)
     corpora = [held.load(folder, limit=options.limit, split=options.split) for folder in options.folders]
-    records = asks.held_out(options.split)
+    records = tead.load(options.tead or None, split=options.split)
+    if not records:
+        raise BadRequestError(f"TEAD holds no record of the {options.split} split")
     actor = Actor(animator)
     report: dict[str, Any] = {
         "about": _about(animator, options, meshes, digest),
@@ -76,6 +77,19 @@ def evaluate(animator: Animator, options: Options) -> dict[str, Any]:
     report["faces"] = _faces(actor)
     made: dict[str, Any] = figures.plain(report)
     return made | {"definitions": {name: vars(what) for name, what in definitions.load().items()}}
+
+
+def check(options: Options) -> None:
+    """Raise BadRequestError for options that no folder could satisfy."""
+    if not options.folders:
+        raise BadRequestError("no clips to evaluate on; name folders with --set clips=[FOLDER]")
+    if options.limit < 1:
+        raise BadRequestError(f"limit {options.limit} is less than 1")
+    if options.texts < 0:
+        raise BadRequestError(f"texts {options.texts} is less than 0")
+    names = [held.name_of(folder) for folder in options.folders]
+    if len(set(names)) < len(names):
+        raise BadRequestError(f"two folders of one name: {', '.join(names)}; figures are told by it")
 
 
 def _about(animator: Animator, options: Options, meshes: Sequence[Mesh], digest: str) -> dict[str, Any]:

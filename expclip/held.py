@@ -105,8 +105,12 @@ def load(folder: str, *, limit: int, split: str = "test") -> Corpus:
     learnt = [row for row in rows if row["split"] == "train" and row["clip_id"] in tracks and not _acted(row)]
     learnt = learnt[:: -(-len(learnt) // LEARNT_FROM) or 1]
     known = [clip for clip, _ in (_held(row, tracks[row["clip_id"]]) for row in learnt) if clip.truth_TC is not None]
-    name = folder.rstrip("/").rsplit("/", 1)[-1]
-    return Corpus(name, [clip for clip, _ in made], rivals(known), sum(unequal for _, unequal in made))
+    return Corpus(name_of(folder), [clip for clip, _ in made], rivals(known), sum(unequal for _, unequal in made))
+
+
+def name_of(folder: str) -> str:
+    """Return what a folder is called in a report."""
+    return folder.rstrip("/").rsplit("/", 1)[-1]
 
 
 def _acted(row: Mapping[str, Any]) -> bool:

@@ -59,7 +59,7 @@ class Mesh:
         weights_TC = np.asarray(weights_TC, np.float32)
         used = np.flatnonzero(weights_TC.any(0))  # of a corpus often a few channels are measured
         deltas_CV3 = self._deltas(part)
-        flat = weights_TC[:, used] @ deltas_CV3[used].reshape(len(used), -1)
+        flat = weights_TC[:, used] @ deltas_CV3.reshape(len(deltas_CV3), -1)[used]
         return np.asarray(flat.reshape(len(weights_TC), deltas_CV3.shape[1], 3), np.float32)
 
     def _deltas(self, part: Part) -> FloatArray:

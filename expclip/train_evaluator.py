@@ -69,7 +69,7 @@ def run(settings: Config, report: Report | None = None) -> dict[str, float]:
     if settings.output:
         made = {
             "command": "expclip train-evaluator",
-            "config": config.as_dict(settings) | {"corpora": sorted(settings.corpora)},
+            "config": config.as_dict(settings) | {"output": "", "corpora": sorted(settings.corpora)},
             "data": {"tead": tead.digest(fitted.records), "split": "train", "corpora": sorted(settings.corpora)},
             "seed": settings.seed,
             "steps": fitted.steps,

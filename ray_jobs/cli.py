@@ -43,7 +43,10 @@ JOBS = {
     "check": Job("ray_jobs.check", "any table of ours -> what is in it and what is wrong", ("path",), output="report"),
     "train-expclip": Job("ray_jobs.train_expclip", "TEAD -> the text and expression towers"),
     "train-generator": Job("ray_jobs.train_generator", "CLIPS, TRACKS and TEAD -> the generator", output="checkpoint"),
-    "evaluate": Job("ray_jobs.evaluate", "a checkpoint and held-out clips -> the quality table", output="report"),
+    "train-evaluator": Job("ray_jobs.train_evaluator", "TEAD, CLIPS and TRACKS -> the judge that `evaluate` uses"),
+    "evaluate": Job(
+        "ray_jobs.evaluate", "a checkpoint and held-out clips -> one report", ("checkpoint",), output="report"
+    ),
 }
 _ANIMATE = Job("ray_jobs.animate", "speech and prompts -> animations")
 

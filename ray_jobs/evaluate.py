@@ -17,6 +17,7 @@ class Config:
     limit: int = 100  # clips of each folder at most, the first by name
     texts: int = 0  # TEAD records of the split whose texts are animated; 0: all
     ict: str = ""  # ICT-FaceKit folder of .obj files, or the same as .npz, to measure on beside our own head
+    tead: str = ""  # folder of TEAD records, or several with commas; empty: the set that ships
     judge: str = ""  # checkpoint with an evaluator; empty: the one that ships
     report: str = ""  # .json or .html to write; empty: only print
     seed: int = 0
@@ -28,9 +29,9 @@ def run(config: Config) -> dict[str, Any]:
 
     if config.report:
         evaluate.check_path(config.report)
-    options = evaluate.Options(
-        config.clips, config.split, config.limit, config.texts, config.ict, config.judge, config.seed
-    )
+    named = {name: getattr(config, name) for name in ("split", "limit", "texts", "ict", "tead", "judge", "seed")}
+    options = evaluate.Options(config.clips, **named)
+    evaluate.check(options)
     report = evaluate.evaluate(animator.load(config.checkpoint), options)
     print(evaluate.table(report), flush=True)
     if config.report:
