@@ -50,7 +50,8 @@ def frechet(first_KD: FloatArray, second_KD: FloatArray) -> float:
     covariances = [np.cov(values.astype(float), rowvar=False) for values in (first_KD, second_KD)]
     small = 1e-9 * np.eye(len(means[0]))
     root = np.real(sqrtm((covariances[0] + small) @ (covariances[1] + small)))
-    return float(((means[0] - means[1]) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * root))
+    distance = ((means[0] - means[1]) ** 2).sum() + np.trace(covariances[0] + covariances[1] - 2 * root)
+    return max(0.0, float(distance))
 
 
 def diversity(motions_KD: FloatArray, *, seed: int = 0) -> float:

@@ -15,7 +15,7 @@ svg .one { stroke: #4a7a96; } svg .two { stroke: #c2643c; } svg .three { stroke:
 svg .four { stroke: #8a5aa0; } svg .five { stroke: #b08a2e; } svg .six { stroke: #3f8f8a; }
 svg .seven { stroke: #b0507a; } svg .eight { stroke: #777; }
 svg path { fill: none; stroke-width: 1.6; } svg line.whisker { stroke: var(--ink); } svg rect.shade { fill: #c9a227; }
-svg rect.cell { fill: #4a7a96; } figure.chart { margin: 0; }
+svg rect.cell { fill: #4a7a96; } figure.chart { margin: .8rem 0 0; }
 .key { font-size: .8rem; } .key svg { vertical-align: middle; }
 table.grid td, table.grid th { padding: .1rem .6rem; text-align: right; font-size: .82rem; white-space: nowrap; }
 table.grid td:first-child, table.grid th:first-child { text-align: left; opacity: 1; }

@@ -87,9 +87,9 @@ def compare(clip: Held, guess_TC: FloatArray, meshes: Sequence[Mesh]) -> Sums:
     for name in CHANNELS:
         column = rig.index(name)
         if column in clip.measured and truth_TC[:, column].std() > 1e-4:
-            r = metrics.pearson(guess_TC[:, column], truth_TC[:, column])
-            found[f"r.{name}"] = _one(0.0 if np.isnan(r) else r)
-            if name == "jawOpen" and not np.isnan(r):
+            moves = guess_TC[:, column].std() > 1e-4
+            found[f"r.{name}"] = _one(metrics.pearson(guess_TC[:, column], truth_TC[:, column]) if moves else 0.0)
+            if name == "jawOpen" and moves:
                 lag = metrics.sync_offset(guess_TC[:, column], truth_TC[:, column], fps=FPS, most=0.2)
                 found["jawOpen.lag_ms"] = _one(lag)
     for mesh in meshes:

@@ -28,7 +28,8 @@ def page(found: Mapping[str, Any]) -> str:
     parts = [
         f"<h1>{title}</h1>",
         _about(found["about"]),
-        "<h2>At a glance</h2>" + _glance(found["corpora"]) + _groups_at_a_glance(found["prompts"]),
+        f"<h2>At a glance</h2><h3>Motion</h3>{_glance(found['corpora'])}",
+        f"<h3>Prompts</h3>{_groups_at_a_glance(found['prompts'])}",
         *(_corpus(name, corpus) for name, corpus in found["corpora"].items()),
         *(_group(name, group) for name, group in found["prompts"].items()),
         _robustness(found["robustness"]),
@@ -57,8 +58,8 @@ def cell(figure: Mapping[str, Any] | None) -> str:
     if not figure or figure.get("value") is None:
         return "-"
     low, high, clips = figure.get("low"), figure.get("high"), figure.get("clips")
-    interval = "" if low is None or high is None else f' <span class="dim">{low:.3g}..{high:.3g}</span>'
-    return f'<span title="{clips} clips or prompts">{figure["value"]:.4g}</span>{interval}'
+    interval = "" if low is None or high is None else f' <span class="dim">{_plain(low)}..{_plain(high)}</span>'
+    return f'<span title="{clips} clips or prompts">{_plain(figure["value"])}</span>{interval}'
 
 
 def grid(rows: Iterable[tuple[str, Sequence[str]]], heads: Sequence[str]) -> str:
@@ -128,14 +129,18 @@ def _corpus(name: str, corpus: Mapping[str, Any]) -> str:
         parts.append(f"<h3>Against the speaker's own face: {kind} clips</h3>{_columns(rivals)}")
         shown = {"LVE [mm]": "LVE", "r of jawOpen": "r.jawOpen"}
         drawn = [charts.bars(f"{title}, {kind}", _row(rivals, figure)) for title, figure in shown.items()]
-        parts.append(f'<div class="charts">{"".join(drawn)}</div>')
+        parts.append(_charts(drawn))
     parts.append(f"<h3>Under every emotion, on the same clips</h3>{_columns(corpus['emotions'])}")
-    parts.append(f'<div class="charts">{"".join(_emotion_charts(corpus))}</div>')
+    parts.append(_charts(_emotion_charts(corpus)))
     intensity = corpus["intensity"]
     scores = {key: [cell(intensity[key])] for key in ("spearman_worst", "difference_at_0", "timing_shift_ms")}
     scores["style_diversity"] = [cell(corpus["style_diversity"])]
     parts.append(f"<h3>Intensity</h3>{grid([(_named(key), cells) for key, cells in scores.items()], ['value'])}")
     return "".join(parts)
+
+
+def _charts(drawn: Iterable[str]) -> str:
+    return f'<div class="charts">{"".join(drawn)}</div>'
 
 
 def _listed(value: Any) -> str:
@@ -193,7 +198,7 @@ def _group(name: str, group: Mapping[str, Any]) -> str:
 
 
 def _plain(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
+    return "-" if value is None else f"{0.0 if abs(value) < 1e-5 else value:.3g}"
 
 
 def _robustness(found: Mapping[str, Any]) -> str:
