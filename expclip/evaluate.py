@@ -75,6 +75,7 @@ def evaluate(animator: Animator, options: Options) -> dict[str, Any]:
     }
     report["robustness"] = evaluate_texts.robustness(actor, asks.listed("paraphrases"))
     report["faces"] = _faces(actor)
+    report["failed"] = sum(len(corpus.failed) for corpus in corpora)
     made: dict[str, Any] = figures.plain(report)
     return made | {"definitions": {name: vars(what) for name, what in definitions.load().items()}}
 
@@ -124,6 +125,7 @@ def of_corpus(actor: Actor, corpus: Corpus, meshes: Sequence[Mesh], options: Opt
         "speakers": len({clip.speaker for clip in corpus.clips}),
         "seconds": round(corpus.seconds, 1),
         "with a measured face": len(known),
+        "not readable": list(corpus.failed),
         "faces longer or shorter than their sound by 0.1 s": corpus.unequal,
         "measured channels": [actor.animator.rig.channels[column] for column in columns],
         "truth": evaluate_motion.against_truth(actor, corpus, meshes, seed),

@@ -229,12 +229,12 @@ def by_intensity(
             rhos.setdefault(emotion, []).append(metrics.intensity_monotonicity(INTENSITIES, m))
             differences.append(float(np.abs(made[0] - neutral_TC).max()))
             shifts += _shifts(mesh, made)
-    every = [rho for each in rhos.values() for rho in each]
+    every = [rho for each in rhos.values() for rho in each if np.isfinite(rho)]
     return {
         "spearman": figures.kept({name: figures.mean(each, seed=seed) for name, each in rhos.items()}),
-        "spearman_worst": Figure(float(np.nanmin(every)), clips=len(clips)),
+        "spearman_worst": Figure(min(every), clips=len(clips)) if every else None,
         "difference_at_0": Figure(max(differences), clips=len(clips)),
-        "timing_shift_ms": Figure(float(np.nanmax(np.abs(shifts))), clips=len(clips)),
+        "timing_shift_ms": Figure(max(shifts), clips=len(clips)) if shifts else None,
         "intensities": list(INTENSITIES),
         "m": {emotion: np.mean(each, axis=0).tolist() for emotion, each in moved.items()},
     }
@@ -242,7 +242,8 @@ def by_intensity(
 
 def _shifts(mesh: Mesh, made: Sequence[FloatArray]) -> list[float]:
     gaps = [mesh.lip_gap(weights_TC) for weights_TC in made]
-    return [metrics.sync_offset(gap_T, gaps[0], fps=FPS, most=0.2) for gap_T in gaps[1:]]
+    lags = [abs(metrics.sync_offset(gap_T, gaps[0], fps=FPS, most=0.2)) for gap_T in gaps[1:]]
+    return [lag for lag in lags if np.isfinite(lag)]
 
 
 def between_styles(

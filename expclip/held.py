@@ -83,6 +83,7 @@ class Corpus:
     name: str
     clips: Sequence[Held]
     rivals: Mapping[str, Rival] = field(default_factory=dict)
+    failed: Sequence[str] = ()  # clips that could not be read, each with its reason
     unequal: int = 0  # clips whose face and sound differ in length by more than 0.1 s
 
     @property
@@ -94,18 +95,32 @@ class Corpus:
 def load(folder: str, *, limit: int, split: str = "test") -> Corpus:
     """Return a corpus folder's clips of a split, the first `limit` by name.
 
-    Raises BadRequestError if it holds none.
+    A clip whose sound cannot be read is told in `failed`. Raises BadRequestError if there is no other.
     """
     rows, tracks = corpora.read(folder)
     rows = sorted(rows, key=lambda row: str(row["clip_id"]))
     chosen = [row for row in rows if row["split"] == split][:limit]
     if not chosen:
         raise BadRequestError(f"{folder} holds no clip of the {split} split")
-    made = [_held(row, tracks.get(row["clip_id"])) for row in chosen]
+    made, failed = _read(chosen, tracks)
+    if not made:
+        raise BadRequestError(f"{folder}: no clip of the {split} split can be read; {failed[0]}")
     learnt = [row for row in rows if row["split"] == "train" and row["clip_id"] in tracks and not _acted(row)]
     learnt = learnt[:: -(-len(learnt) // LEARNT_FROM) or 1]
-    known = [clip for clip, _ in (_held(row, tracks[row["clip_id"]]) for row in learnt) if clip.truth_TC is not None]
-    return Corpus(name_of(folder), [clip for clip, _ in made], rivals(known), sum(unequal for _, unequal in made))
+    known = [clip for clip, _ in _read(learnt, tracks)[0] if clip.truth_TC is not None]
+    unequal = sum(differs for _, differs in made)
+    return Corpus(name_of(folder), [clip for clip, _ in made], rivals(known), failed, unequal)
+
+
+def _read(rows: Sequence[Mapping[str, Any]], tracks: Mapping[str, Any]) -> tuple[list[tuple[Held, bool]], list[str]]:
+    """Return the clips of rows, each with whether its face and its sound differ in length; and what cannot be read."""
+    made, failed = [], []
+    for row in rows:
+        try:
+            made.append(_held(row, tracks.get(row["clip_id"])))
+        except (BadRequestError, OSError) as error:
+            failed.append(f"{row['clip_id']}: {error}")
+    return made, failed
 
 
 def name_of(folder: str) -> str:

@@ -113,14 +113,19 @@ def intensity_monotonicity(intensities: Sequence[float], motions: Sequence[float
 
 
 def sync_offset(weights_T: FloatArray, level_T: FloatArray, *, fps: float, most: float = 0.4) -> float:
-    """Return the lag (ms) at which a channel's correlation with the sound level peaks; above 0: the face is late."""
+    """Return the lag (ms) at which a channel's correlation with the sound level peaks; above 0: the face is late.
+
+    NaN if one of them does not move or is no longer than the largest lag.
+    """
     reach, frames = int(most * fps), min(len(weights_T), len(level_T))
+    if frames < reach + 3:
+        return float("nan")
     lags = range(-reach, reach + 1)
     scores = []
     for lag in lags:
         late, early = max(0, lag), max(0, -lag)
         scores.append(pearson(weights_T[late : frames - early], level_T[early : frames - late]))
-    return 1000 * lags[int(np.nanargmax(scores))] / fps
+    return 1000 * lags[int(np.nanargmax(scores))] / fps if np.isfinite(scores).any() else float("nan")
 
 
 def weight_errors(guess_TC: FloatArray, truth_TC: FloatArray, columns: Sequence[int]) -> dict[str, float]:

@@ -24,7 +24,7 @@ class Config:
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Measure, print the table, write the report; return it."""
+    """Measure, print the table, write the report; return it, with how many clips could not be read (`failed`)."""
     from expclip import animator, evaluate
 
     if config.report:

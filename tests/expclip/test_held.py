@@ -1,5 +1,8 @@
 """Held-out clips: what is known of them, what of it can be compared, and rivals learnt from the train clips alone."""
 
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -70,3 +73,16 @@ def test_the_face_comes_after_the_sound_by_the_offset() -> None:
 def test_a_cut_clip_is_shorter_and_has_no_truth(toy_corpus: str) -> None:
     clip = held.cut(held.load(toy_corpus, limit=1).clips[0], 1.0)
     assert (clip.frames, clip.truth_TC) == (30, None)
+
+
+def test_a_clip_without_its_sound_is_told_and_the_others_stay(toy_corpus: str, tmp_path: Path) -> None:
+    folder = tmp_path / "toy"
+    shutil.copytree(toy_corpus, folder)
+    (folder / "audio" / "c4.wav").unlink()
+    corpus = held.load(str(folder), limit=9)
+    assert [clip.clip_id for clip in corpus.clips] == ["c5"]
+    (failure,) = corpus.failed
+    assert failure.startswith("c4: no such file")
+    (folder / "audio" / "c5.wav").write_bytes(b"")
+    with pytest.raises(BadRequestError, match="no clip of the test split can be read; c4: no such file"):
+        held.load(str(folder), limit=9)

@@ -124,3 +124,9 @@ def test_units_that_share_a_shape_are_one_and_some_are_not_scored() -> None:
     assert named == {"AU12", "AU24", "AU25", "AU1"}
     assert shown == {"AU12", "AU24", "AU25"}
     assert "AU1" in metrics.units_named_and_shown((), face, tau=0.1)[1]
+
+
+def test_sync_offset_of_what_is_still_or_too_short_is_unknown() -> None:
+    moving = RNG.random(60).astype(np.float32)
+    assert np.isnan(metrics.sync_offset(np.ones(60, np.float32), moving, fps=30))
+    assert np.isnan(metrics.sync_offset(moving[:8], moving[:8], fps=30))
