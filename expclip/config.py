@@ -47,6 +47,14 @@ def build(kind: type[T], values: Mapping[str, Any], at: str = "") -> T:
     return kind(**{key: _convert(hints[key], value, at + key) for key, value in values.items()})
 
 
+def changed(settings: T, changes: Mapping[str, Any]) -> T:
+    """Return a dataclass with some settings changed, each named as `a.b`; raises BadRequestError for an unknown one."""
+    values = as_dict(settings)
+    for key, value in changes.items():
+        values = _merged(values, _nested(key.split("."), value))
+    return build(type(settings), values)
+
+
 def as_dict(config: Any) -> dict[str, Any]:
     """Return a dataclass as plain nested dictionaries, fit for JSON."""
     return dataclasses.asdict(config)
