@@ -79,7 +79,8 @@ def evaluate(animator: Animator, folders: Sequence[str], *, limit: int = 100, sp
 def load(folder: str, *, limit: int, split: str = "test") -> tuple[list[Held], FloatArray | None]:
     """Return a split's clips of a corpus folder and the mean track (T, C) of its training clips, if it has any."""
     rows, tracks = corpora.read(folder)
-    found = sorted((row for row in rows if row["split"] == split), key=lambda row: str(row["clip_id"]))[:limit]
+    heard = (row for row in rows if row["split"] == split and row["audio"])  # a picture alone tells nothing of speech
+    found = sorted(heard, key=lambda row: str(row["clip_id"]))[:limit]
     if not found:
         raise BadRequestError(f"{folder} holds no clip of the {split} split")
     known = [_weights(tracks[row["clip_id"]]) for row in rows if row["split"] == "train" and row["clip_id"] in tracks]

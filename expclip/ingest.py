@@ -35,16 +35,25 @@ class Ingester:
         self._importer, self._output, self._peers = corpora.load(corpus), output, peers
         self._audio_folder = storage.join(output, "audio")
         self._known: dict[str, Calibration] = {}
+        self._copies = storage.Copies()
 
     def __call__(self, source: Source) -> tuple[Row, Row | None, float]:
-        """Return a source's row of CLIPS, its row of TRACKS if it brings weights, and its seconds of sound.
+        """Return a source's row of CLIPS, its row of TRACKS if it brings weights, and its seconds.
+
+        A clip of a picture alone has an empty `audio` and a known end; nothing of it is opened.
 
         Raises whatever makes it unfit: sound or weights that are missing, empty or broken.
         """
         found = self._importer.read(source, self._audio_folder)
         clip, measured, notes = dict(found.clip), found.measured, list(found.notes)
         end = None if np.isnan(clip["end"]) else clip["end"]
-        audio_N = media.read_audio(clip["audio"], start=clip["start"], end=end)
+        if not clip["audio"]:
+            return (
+                clip | {"notes": rows.join_notes([*notes, "sound: none, a picture alone"])},
+                None,
+                end - clip["start"],
+            )
+        audio_N = media.read_audio(clip["audio"], start=clip["start"], end=end, copies=self._copies)
         seconds, track = len(audio_N) / media.SAMPLE_RATE, None
         if measured is not None:
             calibration = measured.calibration or self._calibration(clip["speaker"], found)
@@ -94,8 +103,9 @@ def measures(source: Source) -> tuple[str, ...]:
 def split_parts(source: Source, cuts: Row) -> Iterator[Source]:
     """Yield the clips of a recording, given its row of CUTS."""
     spans = json.loads(cuts["cuts"])
+    found = {name: cuts[name] for name in ("audio", "video") if cuts.get(name) is not None}
     for k, (start, end) in enumerate(spans):
-        clip = source.clip | {"clip_id": f"{source.clip['clip_id']}_{k:04d}", "start": start, "end": end}
+        clip = source.clip | found | {"clip_id": f"{source.clip['clip_id']}_{k:04d}", "start": start, "end": end}
         yield replace(source, clip=clip, options={"whole": len(spans) == 1})
 
 

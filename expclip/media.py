@@ -33,6 +33,7 @@ _MARGIN = 1
 """Whole seconds read on both sides of a cut, so that filters and decoders have settled where it begins."""
 _LOUDEST = 16.0
 """Samples of this size and more come from damaged files: full scale is 1."""
+_COPIES = storage.Copies()
 _CUT_OFF = re.compile("partial file|File ended prematurely")
 """What ffmpeg says of files whose end is missing."""
 _SPEAKER = re.compile(r"^(\[[^\]]*\] *)+")
@@ -50,9 +51,17 @@ def ffmpeg() -> str:
     return str(imageio_ffmpeg.get_ffmpeg_exe())
 
 
-def read_audio(path: str, *, start: float = 0.0, end: float | None = None, rate: int = SAMPLE_RATE) -> FloatArray:
+def read_audio(
+    path: str,
+    *,
+    start: float = 0.0,
+    end: float | None = None,
+    rate: int = SAMPLE_RATE,
+    copies: storage.Copies | None = None,
+) -> FloatArray:
     """Return the sound of a file, mono -1..1 at `rate` Hz, samples (N,), cut to `start`..`end` seconds.
 
+    `copies` keeps a remote file for the next cut of it.
     Raises BadRequestError, naming the file, if it is missing, empty, truncated, holds no sound, cannot be decoded,
     or if the cut is empty or lies outside.
     """
@@ -64,7 +73,7 @@ def read_audio(path: str, *, start: float = 0.0, end: float | None = None, rate:
         raise BadRequestError(f"no such file: {path}")
     if storage.is_folder(path):
         raise BadRequestError(f"{path} is a folder, not a sound file")
-    with storage.local_copy(path) as name:
+    with copies.open(path) if copies else storage.local_copy(path) as name:
         if os.path.getsize(name) == 0:
             raise BadRequestError(f"{path}: the file is empty")
         if truncation.missing_bytes(name):
@@ -136,17 +145,39 @@ def _decode_ffmpeg(name: str, path: str, rate: int, *, first: int, last: int | N
     return audio_N
 
 
+def holds(path: str) -> tuple[bool, bool]:
+    """Return whether a file has sound and whether it has a moving picture; a cover is none.
+
+    Raises BadRequestError, naming the file, if it is missing, cannot be opened or has neither.
+    """
+    text = _detect(path, "-t", "0", "-c", "copy", whole=False).partition("\nOutput #0")[0]
+    sound = bool(re.search(r"Stream #\S+ Audio:", text))
+    picture = any("attached pic" not in line for line in re.findall(r"Stream #\S+ Video:.*", text))
+    if not (sound or picture):
+        raise BadRequestError(f"{path}: neither sound nor a moving picture in the file")
+    return sound, picture
+
+
+def picture_seconds(path: str) -> float:
+    """Return the length of a video's picture, in seconds, by the times of its frames."""
+    return _last_time(_detect(path, "-map", "0:V:0", "-c", "copy"))
+
+
 def find_silences(path: str, *, level: float, least: float) -> tuple[float, tuple[tuple[float, float], ...]]:
     """Return the length of a file's sound and its silences of at least `least` seconds below `level` dB, in seconds.
 
     Raises BadRequestError, naming the file, if it is missing or holds no sound that can be decoded.
     """
     text = _detect(path, "-map", "0:a:0", "-af", f"silencedetect=n={level:g}dB:d={least:g}")
-    clock = re.findall(r"time=(\d+):(\d+):([\d.]+)", text)
-    seconds = float(clock[-1][0]) * 3600 + float(clock[-1][1]) * 60 + float(clock[-1][2]) if clock else 0.0
+    seconds = _last_time(text)
     starts = [max(0.0, float(t)) for t in re.findall(r"silence_start: (-?[\d.e-]+)", text)]
     ends = [float(t) for t in re.findall(r"silence_end: (-?[\d.e-]+)", text)]
     return seconds, tuple(zip(starts, [*ends, *[seconds] * (len(starts) - len(ends))], strict=True))
+
+
+def _last_time(text: str) -> float:
+    clock = re.findall(r"time=(\d+):(\d+):([\d.]+)", text)
+    return float(clock[-1][0]) * 3600 + float(clock[-1][1]) * 60 + float(clock[-1][2]) if clock else 0.0
 
 
 def find_scenes(path: str, *, change: float) -> tuple[float, ...]:
@@ -160,11 +191,11 @@ def find_scenes(path: str, *, change: float) -> tuple[float, ...]:
     return tuple(float(t) for t in re.findall(r"Parsed_showinfo.*?pts_time:\s*(-?[\d.e-]+)", text)[1:])
 
 
-def _detect(path: str, *arguments: str) -> str:
-    """Return what ffmpeg's filters say of a file."""
+def _detect(path: str, *arguments: str, whole: bool = True) -> str:
+    """Return what ffmpeg's filters say of a file, or its header alone; copies of remote files are kept a while."""
     if not storage.exists(path):
         raise BadRequestError(f"no such file: {path}")
-    with storage.local_copy(path) as name:
+    with _COPIES.open(path) as name:
         start = [ffmpeg(), "-hide_banner", "-nostats", "-nostdin", "-protocol_whitelist", "file,pipe"]
         command = [*start, "-i", f"file:{name}", *arguments, "-f", "null", "-"]
         done = subprocess.run(command, capture_output=True, check=False)
@@ -177,7 +208,9 @@ def _detect(path: str, *arguments: str) -> str:
         raise BadRequestError(f"{path}: no {'picture' if '-vf' in arguments else 'sound'} in the file")
     if _CUT_OFF.search(text) or (b"ftyp" in begin and "moov atom not found" in text):
         raise BadRequestError(f"{path}: the file is truncated: its end is missing")
-    if done.returncode:
+    if "Error opening input" in text:
+        raise BadRequestError(f"{path}: neither a video nor a sound, whatever its name says")
+    if done.returncode and whole:
         reasons = [line for line in text.splitlines() if re.search("error|invalid", line, re.IGNORECASE)]
         raise BadRequestError(f"{path}: cannot be cut: {_SPEAKER.sub('', (reasons or ['ffmpeg failed'])[0].strip())}")
     return text

@@ -66,6 +66,7 @@ TRACKS = _schema(
         "neutral": (pa.list_(pa.float32()), "the speaker's resting face, which was taken off the weights"),
         "offset_s": (pa.float64(), "seconds by which the lips of the clip come after its sound; NaN or null: unknown"),
         "offset_r": (pa.float64(), "correlation of lips and sound at that offset"),
+        "offset_lead": (pa.float64(), "by how much it exceeds the best correlation within 0.1 s of 0; or unknown"),
     }
 )
 
@@ -85,6 +86,7 @@ MEASURED = _schema(
         "detail": (pa.list_(pa.float32()), "sharpness of the face"),
         "offset_s": (pa.float64(), "as in TRACKS"),
         "offset_r": (pa.float64(), "as in TRACKS"),
+        "offset_lead": (pa.float64(), "as in TRACKS"),
     }
 )
 
@@ -120,6 +122,8 @@ CUTS = _schema(
     {
         "clip_id": (pa.string(), "key of a long recording that was cut into clips"),
         "cuts": (pa.string(), "JSON [[start, end], ...] of its clips, seconds within the file"),
+        "audio": (pa.string(), "path of its sound; empty: it has none"),
+        "video": (pa.string(), "path of its picture; empty: it has none"),
         "notes": (pa.string(), "what was left out, `kind: detail`, or empty"),
         "seconds": (pa.float64(), "length of the recording"),
     }

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import torch
 
-from expclip import action_units, corpora, media, tracks
+from expclip import action_units, corpora, media, storage, tracks
 from expclip.animation import sample_at
 from expclip.augment import closure_curve
 from expclip.rig import FloatArray, Rig, load_rig
@@ -47,17 +47,26 @@ class Clip:
     phones: tuple[tuple[float, float, str], ...] = ()
     offset_s: float = float("nan")
     """Seconds by which the lips were found to come after the sound; NaN where nobody looked."""
+    offset_lead: float = float("nan")
+    """How much evidence there is for it; see `sync.settled`."""
+    recording: str = ""
+    speaker: str = ""
 
     def __len__(self) -> int:
         return len(self.weights_TC)
 
 
 def load(folder: str, corpus: str, *, splits: Sequence[str] = (), rig: Rig | None = None) -> list[Clip]:
-    """Return the clips of a corpus folder that have a track, of some splits (default: all), in order of clip_id."""
+    """Return the clips of a corpus folder that have a track and sound, of some splits (default: all), by clip_id."""
     rig = rig or load_rig()
     rows, found = corpora.read(folder)
-    wanted = [r for r in rows if r["clip_id"] in found and (not splits or r["split"] in splits)]
+    wanted = [r for r in rows if r["clip_id"] in found and r["audio"] and (not splits or r["split"] in splits)]
     return [_clip(row, found[row["clip_id"]], corpus, rig) for row in sorted(wanted, key=lambda r: str(r["clip_id"]))]
+
+
+def without_sound(folder: str) -> int:
+    """Return how many clips of a corpus folder are a picture alone, which teaches nothing of speech."""
+    return sum(not audio for audio in corpora.table(storage.join(folder, "clips"), ["audio"])["audio"].to_pylist())
 
 
 def _clip(row: Mapping[str, Any], track: Any, corpus: str, rig: Rig) -> Clip:
@@ -85,6 +94,9 @@ def _clip(row: Mapping[str, Any], track: Any, corpus: str, rig: Rig) -> Clip:
         action_units.to_weights(acted, rig) if acted else None,
         phones,
         measured.offset_s,
+        measured.offset_lead,
+        recording=str(row["video"] or row["audio"]),
+        speaker=str(row["speaker"] or row["clip_id"]),
     )
 
 

@@ -9,7 +9,7 @@ import tempfile
 import time
 import uuid
 from collections.abc import Iterable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext
 from pathlib import Path
 from typing import IO, Any
 
@@ -192,7 +192,10 @@ def local_copy(path: str) -> Iterator[str]:
 
 
 class Copies:
-    """Local names of files; of remote ones, the copies made last are kept, as neighbours in a table share files."""
+    """Local names of files; of remote ones, the copies made last are kept, as neighbours in a table share files.
+
+    For functions that take a path, `open` stands in for `local_copy`.
+    """
 
     def __init__(self, count: int = 2) -> None:
         self._count = count
@@ -209,6 +212,10 @@ class Copies:
             self._kept[path] = (stack.enter_context(local_copy(path)), stack)
         self._kept[path] = self._kept.pop(path)  # the one used last comes last
         return self._kept[path][0]
+
+    def open(self, path: str) -> AbstractContextManager[str]:
+        """Give the same local file to a `with` statement."""
+        return nullcontext(self.local(path))
 
 
 def check_writable(folder: str) -> None:

@@ -2,8 +2,11 @@
 
 T steps of 20 ms from the clip's start, N audio samples. Both curves are reduced to the rhythm of syllables, 2 to 8 Hz:
 slower changes agree at almost any offset. On clips of one speaker the offset found lies within 0.1 s for 81 of 100 of
-3 s and 98 of 9 s; shifted by 0.2 to 0.4 s, 78 to 93 of 100 are found outside.
+3 s and 97 of 9 s; shifted by 0.2 to 0.4 s, 76 to 90 of 100 are found outside. So a short clip's own offset counts only
+with evidence, else that of its recording does (`settled`).
 """
+
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -19,8 +22,15 @@ SHORTEST = 2.5
 """Seconds of mouth and sound below which no offset can be told."""
 RIVAL = 0.1
 """Of peaks whose correlation differs by no more than this, the one nearest to 0 s counts."""
+NEAR = 0.1
+"""Seconds around 0 within which lips and sound count as together."""
+LEAD = 0.75
+"""Least lead, times the clip's seconds, of an offset that counts by itself: 0.25 for 3 s."""
+ENOUGH = 5
+"""Clips with an offset that a recording or a speaker must have for their median to count."""
 _FLOOR_DB = 40.0
 _HOP = SAMPLE_RATE // RATE
+_UNKNOWN = (float("nan"),) * 3
 
 
 def level(audio_N: FloatArray) -> FloatArray:
@@ -56,14 +66,15 @@ def joint(
     return rhythm(whole), rhythm(level_T[inside])
 
 
-def offset(mouth_T: FloatArray, level_T: FloatArray) -> tuple[float, float]:
-    """Return the seconds by which the mouth comes after the sound, and their correlation at that offset.
+def offset(mouth_T: FloatArray, level_T: FloatArray) -> tuple[float, float, float]:
+    """Return the seconds by which the mouth comes after the sound, their correlation at that offset, and its lead.
 
-    Both are NaN if too little is known, or if nothing moves.
+    The lead is by how much the correlation exceeds the best one within `NEAR` of 0 s. All are NaN if too little is
+    known, or if nothing moves.
     """
     curves = joint(mouth_T, level_T)
     if curves is None:
-        return float("nan"), float("nan")
+        return _UNKNOWN
     mouth, sound = curves
     reach = int(MOST * RATE)
     steps = len(mouth)
@@ -74,11 +85,13 @@ def offset(mouth_T: FloatArray, level_T: FloatArray) -> tuple[float, float]:
         ]
     )
     if not np.isfinite(scores).all():
-        return float("nan"), float("nan")
+        return _UNKNOWN
     wide = np.pad(scores, 1, constant_values=-2.0)
     peaks = np.flatnonzero((scores >= wide[:-2]) & (scores >= wide[2:]) & (scores >= scores.max() - RIVAL))
     best = int(peaks[np.argmin(np.abs(peaks - reach))])
-    return (best - reach + _summit(scores, best)) / RATE, float(scores[best])
+    near = round(NEAR * RATE)
+    lead = scores[best] - scores[reach - near : reach + near + 1].max()
+    return (best - reach + _summit(scores, best)) / RATE, float(scores[best]), float(max(lead, 0.0))
 
 
 def _summit(scores: FloatArray, best: int) -> float:
@@ -88,6 +101,25 @@ def _summit(scores: FloatArray, best: int) -> float:
     before, top, after = scores[best - 1 : best + 2]
     bend = before - 2 * top + after
     return float(np.clip(0.5 * (before - after) / bend, -0.5, 0.5)) if bend < 0 else 0.0
+
+
+def settled(offset_K: FloatArray, lead_K: FloatArray, seconds_K: FloatArray, *groupings: Sequence[str]) -> FloatArray:
+    """Return the offsets (K,) that K clips are judged by: the own one where the lead, over that length, is evidence.
+
+    Else it is the median of the first of the groupings (recordings, then speakers, ...: a name for each clip) in which
+    enough offsets are known; else, and where no lead is known, the own one.
+    """
+    out_K = np.array(offset_K, np.float32)
+    weak_K = np.isfinite(out_K) & (np.asarray(lead_K) * np.asarray(seconds_K) < LEAD)
+    for names in groupings:
+        groups: dict[str, list[int]] = {}
+        for k in np.flatnonzero(np.isfinite(offset_K)):
+            groups.setdefault(names[int(k)], []).append(int(k))
+        for members in groups.values():
+            judged = [k for k in members if weak_K[k]] if len(members) >= ENOUGH else []
+            out_K[judged] = np.median(np.asarray(offset_K)[members])
+            weak_K[judged] = False
+    return out_K
 
 
 def speaking(mouth_T: FloatArray, level_T: FloatArray) -> float:

@@ -45,7 +45,8 @@ def read(path: str, columns: Sequence[str]) -> "pa.Table":
     try:
         with storage.open_read(path) as file:
             content = pq.ParquetFile(file)
-            return content.read([name for name in columns if name in content.schema_arrow.names])
+            known = [name for name in columns if name in content.schema_arrow.names]
+            return content.read(known, use_threads=False)  # see `tracks.read_file`
     except pa.ArrowInvalid as error:
         raise BadRequestError(f"{path} is not a readable table: {str(error).splitlines()[0]}") from None
 

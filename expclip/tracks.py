@@ -34,6 +34,7 @@ class Track:
     begin: float = 0.0
     offset_s: float = math.nan
     offset_r: float = math.nan
+    offset_lead: float = math.nan
 
     @classmethod
     def of(cls, row: pa.Table) -> "Track":
@@ -52,6 +53,7 @@ class Track:
             _number(row, "begin", 0.0),
             _number(row, "offset_s", math.nan),
             _number(row, "offset_r", math.nan),
+            _number(row, "offset_lead", math.nan),
         )
 
 
@@ -69,9 +71,12 @@ def frames(column: Any) -> FloatArray:
 
 
 def read_file(path: str, columns: Sequence[str] | None = None) -> pa.Table:
-    """Return a file of a table, all of it or some columns."""
+    """Return a file of a table, all of it or some columns.
+
+    In this thread alone: Arrow's own would keep the file a moment longer, and abort the process if it ends just then.
+    """
     with storage.open_read(path) as content:
-        return pq.read_table(content, columns=None if columns is None else list(columns))
+        return pq.ParquetFile(content).read(None if columns is None else list(columns), use_threads=False)
 
 
 def places(folder: str) -> dict[str, str]:
@@ -106,7 +111,7 @@ def _joined(rows: Sequence[pa.Table]) -> pa.Table:
     values = {
         "clip_id": first.clip_id, "segment": 0, "begin": 0.0, "fps": first.fps, "weights": list(weights_TC),
         "valid": valid_T, "pose": list(pose_T6), "mask": list(first.mask), "extractor": first.extractor,
-        "offset_s": first.offset_s, "offset_r": first.offset_r,
+        "offset_s": first.offset_s, "offset_r": first.offset_r, "offset_lead": first.offset_lead,
     }  # fmt: skip
     return pa.Table.from_pylist([values], TRACKS)
 

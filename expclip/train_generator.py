@@ -18,7 +18,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from expclip import augment, checkpoint, config, devices, metrics, motion_losses, speech_clips, storage, tead
+from expclip import augment, checkpoint, config, devices, metrics, motion_losses, speech_clips, storage, sync, tead
 from expclip.augment import EpaOptions, Palette
 from expclip.errors import BadRequestError
 from expclip.generator import Generator, GeneratorConfig
@@ -146,12 +146,17 @@ def fit(settings: Config, report: Report | None = None) -> Fitted:
 
 
 def in_sync(corpora: Mapping[str, str], max_offset: float) -> tuple[dict[str, list[Clip]], dict[str, float]]:
-    """Return each corpus's clips, and how many were left out since lips and sound lie further apart than max_offset."""
+    """Return each corpus's clips, and how many were left out: those without sound, and those out of sync by more."""
     clips: dict[str, list[Clip]] = {}
     figures: dict[str, float] = {}
     for name, folder in corpora.items():
         found = speech_clips.load(folder, name)
-        clips[name] = [clip for clip in found if not abs(clip.offset_s) > max_offset]
+        if silent := speech_clips.without_sound(folder):
+            figures[f"{name}.without_sound"] = silent
+        known = np.array([(clip.offset_s, clip.offset_lead, len(clip) / RATE) for clip in found]).reshape(-1, 3)
+        owners = [clip.recording for clip in found], [clip.speaker for clip in found], [name] * len(found)
+        offset_K = sync.settled(*known.T, *owners)
+        clips[name] = [clip for clip, offset in zip(found, offset_K, strict=True) if not abs(offset) > max_offset]
         if len(found) > len(clips[name]):
             figures[f"{name}.out_of_sync"] = len(found) - len(clips[name])
     return clips, figures

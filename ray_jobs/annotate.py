@@ -219,13 +219,9 @@ def _take_out_repeats(config: Config, summary: "Summary", tasks: Sequence[Any]) 
 
 
 def _read(folder: str, columns: Sequence[str]) -> "list[Row]":
-    import pyarrow.parquet as pq
+    from expclip import tracks
 
-    rows: list[Row] = []
-    for path in storage.listing(folder, ".parquet"):
-        with storage.open_read(path) as file:
-            rows += pq.read_table(file, columns=columns).to_pylist()
-    return rows
+    return [row for path in storage.listing(folder, ".parquet") for row in tracks.read_file(path, columns).to_pylist()]
 
 
 def closing(summary: "Summary", config: Config, before: tuple[int, int, int], wall_s: float) -> str:

@@ -136,7 +136,7 @@ def _workers(folder: Path, video: str, tell: Print) -> None:
         turn = len(rates.get(count, ()))
         corpus = _corpus(folder / f"workers{count}-{turn}", count * clips, path, path)
         with _cores(count):
-            told = _child("ray_jobs.bench_extract", "job", corpus, "mediapipe", str(count))
+            told = _child("ray_jobs.bench_extract", "job", corpus, "mediapipe", str(count), "4")
         rates.setdefault(count, []).append(told["rate"])
     one, two = (max(rates[count]) for count in (1, 2))
     tell("job, one worker on one core, seconds of video a second", f"{one:.1f}", "")
@@ -151,7 +151,7 @@ def _memory(folder: Path, tell: Print) -> None:
     found = {}
     for count in (_FEW, _MANY):
         corpus = _corpus(folder / f"memory{count}", count, sound, sound)
-        found[count] = _child("ray_jobs.bench_extract", "job", corpus, "ray_jobs.bench_extract:fake", "1")
+        found[count] = _child("ray_jobs.bench_extract", "job", corpus, "ray_jobs.bench_extract:fake", "1", "32")
     for name in ("driver", "worker"):
         few, many = (found[count][name] for count in (_FEW, _MANY))
         tell(f"memory of the {name}, {_FEW} and {_MANY} clips", f"{few:.0f}, {many:.0f}",
@@ -164,13 +164,13 @@ def _child(module: str, *arguments: str) -> dict[str, float]:
     return told
 
 
-def _job(corpus: str, extractor: str, workers: str) -> None:
+def _job(corpus: str, extractor: str, workers: str, block_rows: str) -> None:
     """Run one extraction in this process; print its figures as JSON on the last line."""
     from ray_jobs import extract, ledger
     from ray_jobs.cluster import Resources
 
     progress = Path(corpus) / "progress.ndjson"
-    resources = Resources(workers=int(workers), block_rows=4, progress=str(progress))
+    resources = Resources(workers=int(workers), block_rows=int(block_rows), progress=str(progress))
     extract.run(extract.Config(corpus, f"{corpus}/tracks", extractor, resources=resources))
     told = [json.loads(line) for line in progress.read_text("utf-8").splitlines()]
     marks = [each for each in told if each["event"] == "progress" and each["table"].endswith("measured")]

@@ -37,10 +37,38 @@ class Resources:
     address: str = ""  # cluster to join; empty: RAY_ADDRESS, else a local one
     progress: str = "text"  # text: lines on the terminal; json: NDJSON on standard error; FILE: both, NDJSON there
 
+    def __post_init__(self) -> None:
+        least = {"workers": 0, "cpus": 0.01, "gpus": 0, "block_rows": 1, "blocks": 1}
+        for name, value in least.items():
+            if not getattr(self, name) >= value:
+                raise BadRequestError(f"resources.{name} is {getattr(self, name)}; valid: {value} and more")
+
+
+_KEPT: list[ExitStack] = []
+"""What ends with the block of `kept`, if there is one."""
+
+
+@contextmanager
+def kept() -> Iterator[None]:
+    """Let the cluster that one table of a job starts, if any does, live on for the tables that follow in the block."""
+    with ExitStack() as stack:
+        if not _KEPT:
+            _KEPT.append(stack)
+            stack.callback(_KEPT.clear)
+        yield
+
+
+def starting(resources: Resources) -> str:
+    """Return what `connected` is about to do, for people to read; empty if Ray runs already."""
+    if "ray" in sys.modules and sys.modules["ray"].is_initialized():
+        return ""
+    address = resources.address or os.environ.get("RAY_ADDRESS", "")
+    return f"joining Ray at {address}" if address else "starting Ray on this machine, which takes some seconds"
+
 
 @contextmanager
 def connected(resources: Resources) -> Iterator[Any]:
-    """Give the `ray` module, connected; a cluster started here ends with the block.
+    """Give the `ray` module, connected; a cluster started here ends with the block, or with that of `kept`.
 
     Raises BadRequestError if the cluster named cannot be joined, or if none can be started here.
     """
@@ -53,7 +81,8 @@ def connected(resources: Resources) -> Iterator[Any]:
     import ray.data  # configures its loggers, so it comes before they are quieted
 
     logging.getLogger("ray.data").setLevel(logging.ERROR)
-    with ExitStack() as stack:
+    with ExitStack() as own:
+        stack = _KEPT[0] if _KEPT else own
         if not ray.is_initialized():
             if address:
                 _join(ray, address)

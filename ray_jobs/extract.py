@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 _COLUMNS = ("clip_id", "speaker", "audio", "video", "start", "end")
 """What of CLIPS decides a track."""
-INLINE = 256
+INLINE = 2048
 """Speakers or clips that are finished in this process: it takes milliseconds each, and workers seconds to start."""
 
 
@@ -55,12 +55,20 @@ def run(config: Config) -> dict[str, Any]:
     extractor = load(config.extractor, Settings(config.model, brought, config.side, config.faces))
     rows = sorted(_clips(folder), key=lambda row: (row["speaker"], row["video"], row["start"], row["clip_id"]))
 
-    from ray_jobs import shards
+    from ray_jobs import cluster, shards
 
     shards.done(output)  # a table of another kind is refused before the work, not after it
+    seen = [row for row in rows if row["video"] or not extractor.needs_video]
+    if rows and not seen:
+        raise BadRequestError(
+            f"{config.clips}: none of {len(rows)} clips has a video, and {config.extractor} needs one"
+        )
     storage.check_writable(output)
-    summary = _Job(config, extractor, output).run(rows)
+    with cluster.kept():  # one cluster for all tables
+        summary = _Job(config, extractor, output).run(seen)
     _write_clips(folder, output)
+    if len(seen) < len(rows):
+        print(f"extract: {len(rows) - len(seen)} clips are of sound alone and have no face", flush=True)
     print("\n".join(_told(summary, config)), flush=True)
     return {"clips": summary.there + summary.done, "made": summary.done, "failed": summary.failed}
 

@@ -9,6 +9,7 @@ from expclip import extract, media, storage, sync, tracks
 from expclip.errors import BadRequestError
 from expclip.extract import Options
 from expclip.extractors import Extractor, Face, Source
+from expclip.rig import FloatArray
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -28,9 +29,9 @@ class MeasureStep:
     def __call__(self, row: "Row") -> "Row":
         """Measure one clip."""
         faces = self._faces(row)
-        level_T = sync.level(media.read_audio(row["audio"], start=row["start"], end=row["end"]))
+        level_T = self._level(row)
         face = extract.choose(faces, level_T)
-        offset_s, offset_r = sync.offset(extract.mouth(face), level_T)
+        offset_s, offset_r, offset_lead = sync.offset(extract.mouth(face), level_T)
         return {
             "speaker": row["speaker"],
             "extractor": face.extractor or self._extractor.version,
@@ -45,12 +46,19 @@ class MeasureStep:
             "detail": face.detail_T,
             "offset_s": offset_s,
             "offset_r": offset_r,
+            "offset_lead": offset_lead,
         }
+
+    def _level(self, row: "Row") -> FloatArray:
+        """Return the level of the clip's sound; without sound none: no offset is told, and the face most seen stays."""
+        if not row["audio"]:
+            return np.zeros(0, np.float32)
+        return sync.level(media.read_audio(row["audio"], start=row["start"], end=row["end"], copies=self._copies))
 
     def _faces(self, row: "Row") -> list[Face]:
         video = row["video"] if self._extractor.needs_video else ""
-        if self._extractor.needs_video and not (video and storage.exists(video)):
-            raise BadRequestError(f"no such file: {video}" if video else "the clip has no video")
+        if video and not storage.exists(video):
+            raise BadRequestError(f"no such file: {video}")
         local = self._copies.local(video)
         try:
             return self._extractor.measure(Source(row["clip_id"], local, row["start"], row["end"]))
@@ -107,6 +115,8 @@ class TrackStep:
         if row["neutral"] is None:
             raise BadRequestError("the speaker's resting face is not known")
         face, neutral_C = tracks.face_of(measured), np.array(row["neutral"], np.float32)
+        names = [name for name in measured.column_names if name.startswith("offset_")]  # older tables lack one
+        offsets = {name: measured[name][0].as_py() for name in names}
         return [
             {
                 "segment": k,
@@ -119,8 +129,7 @@ class TrackStep:
                 "mask": list(face.mask),
                 "extractor": face.extractor,
                 "neutral": neutral_C,
-                "offset_s": measured["offset_s"][0].as_py(),
-                "offset_r": measured["offset_r"][0].as_py(),
+                **offsets,
                 "seconds": len(segment.valid_T) / self._options.fps,
             }
             for k, segment in enumerate(extract.segments(face, neutral_C, self._options))

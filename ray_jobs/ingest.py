@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any
 from expclip import corpora, storage
 from expclip.corpora import Options, Source
 from expclip.corpora.tree import Tree
+from ray_jobs import cluster
 from ray_jobs.cluster import Resources
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def run(config: Config) -> dict[str, Any]:
     storage.clear_partials(output)
     print(f"ingest: {importer.name} from {config.root}, terms: {importer.licence}", flush=True)
 
-    summary = _clips(importer, sources, output, config.resources) if sources else None
+    with cluster.kept():  # one cluster for cuts and clips
+        summary = _clips(importer, sources, output, config.resources) if sources else None
     expressions, broken = _expressions(importer, tree, output)
     return _report(importer, config, output, summary, expressions, broken)
 

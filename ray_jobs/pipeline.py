@@ -113,10 +113,11 @@ def map_table(
     todo = [t for t in tasks if t.request not in there.get(t.clip_id, ()) or not intact(t.clip_id)]
     summary = Summary(len(tasks) + len(bad), there=len(tasks) - len(todo), failures=list(bad))
     with ledger.entry(table, summary, about or {}):
-        progress.begin(summary)
+        few = len(todo) <= inline
+        progress.begin(summary, "" if few or not todo else cluster.starting(resources))
         if todo:
             output = _Output(table, target, beside)
-            run = _run_here if len(todo) <= inline else _run
+            run = _run_here if few else _run
             run(step, todo, summary, output, resources, report or progress)
         failed = {failure.clip_id for failure in summary.failures}
         valid = {t.clip_id: None if t.clip_id in failed else t.request for t in tasks} | dict.fromkeys(failed)
@@ -196,8 +197,11 @@ def _statuses(
 ) -> Iterator[list[Row]]:
     """Yield status rows block by block, as workers finish them."""
     import ray.data as rd
+    from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
-    journal = ray.remote(num_cpus=0)(_Journal).remote()
+    # The journal lives where this process does: lost with another node, it would take all workers' blocks with it.
+    here = NodeAffinitySchedulingStrategy(ray.get_runtime_context().get_node_id(), soft=False)
+    journal = ray.remote(num_cpus=0, scheduling_strategy=here)(_Journal).remote()
     data = rd.from_arrow(blocks).map_batches(
         _Guard,
         fn_constructor_args=(step, output, resources.cpus, journal),

@@ -32,6 +32,7 @@ class Progress:
         to, beside the text.
         """
         self._table, self._how = table, how
+        self._name = table.rstrip("/").rsplit("/", 1)[-1]
         self._began = self._told = time.monotonic()
         self._failures = 0
         if storage.is_remote(how):
@@ -40,8 +41,11 @@ class Progress:
             Path(how).parent.mkdir(parents=True, exist_ok=True)
             Path(how).touch()
 
-    def begin(self, summary: "Summary") -> None:
-        """Tell that the job begins."""
+    def begin(self, summary: "Summary", how: str = "") -> None:
+        """Tell that the job begins, and how: what comes before its first rows."""
+        if self._how != "json" and summary.total:
+            todo = summary.total - summary.there - summary.failed
+            print(f"  {self._name}: {todo} of {summary.total} to do{how and '; '}{how}", flush=True)
         self._write("begun", self._figures(summary))
 
     def __call__(self, summary: "Summary") -> None:
@@ -52,9 +56,8 @@ class Progress:
             return
         self._told = now
         if self._how != "json":
-            name = self._table.rstrip("/").rsplit("/", 1)[-1]
             of_sound = f"{summary.seconds:.1f} s of sound in " if summary.seconds else ""
-            print(f"  {name}: {summary.total - left}/{summary.total}   {summary.failed} failed   "
+            print(f"  {self._name}: {summary.total - left}/{summary.total}   {summary.failed} failed   "
                   f"{of_sound}{now - self._began:.1f} s", flush=True)  # fmt: skip
         self._write_failures(summary)
         self._write("progress", self._figures(summary))

@@ -77,7 +77,7 @@ def _keys(path: str) -> list[tuple[str, str]]:
         shard = pq.ParquetFile(file)
         if REQUEST not in shard.schema_arrow.names:
             raise BadRequestError(f"{path} was not written by a job that can be continued: choose another output")
-        table = shard.read(columns=[KEY, REQUEST])
+        table = shard.read(columns=[KEY, REQUEST], use_threads=False)  # see `tracks.read_file`
     return list(zip(table[KEY].to_pylist(), table[REQUEST].to_pylist(), strict=True))
 
 

@@ -154,13 +154,13 @@ def tree(importer: Importer, root: str, options: Options, *, output: str = "") -
     Raises BadRequestError, saying what was looked for, if it does not hold it.
     """
     if not storage.is_folder(root):
-        raise BadRequestError(f"no such folder: {root}")
+        raise BadRequestError(f"{root} is a file, not a folder" if storage.exists(root) else f"no such folder: {root}")
     files = Tree.of(root).without(output) if output else Tree.of(root)
     if holds(importer, files, options):
         return files
     likely = [name for name in CORPORA if name != "folder" and _looks_like(name, files)]
     hint = f"; it looks like {' or '.join(likely)}" if likely else ""
-    raise BadRequestError(f"{root} holds no {importer.name}: expected {importer.layout}{hint}")
+    raise BadRequestError(f"{root} holds nothing for corpus {importer.name!r}: expected {importer.layout}{hint}")
 
 
 def holds(importer: Importer, files: Tree, options: Options) -> bool:
@@ -179,13 +179,14 @@ def _looks_like(corpus: str, files: Tree) -> bool:
 def read(folder: str) -> tuple[list[Row], dict[str, "pa.Table"]]:
     """Return the clips of a corpus folder, `audio` made absolute, and by clip_id one-row tables of its tracks.
 
-    Tracks in several segments are joined. A corpus without faces has no tracks.
+    The `audio` of a picture alone stays empty. Tracks in several segments are joined. A corpus without faces has no
+    tracks.
     """
     from expclip import tracks
 
     clips = table(storage.join(folder, "clips")).to_pylist()
     for row in clips:
-        row["audio"] = storage.join(folder, row["audio"])
+        row["audio"] = storage.join(folder, row["audio"]) if row["audio"] else ""
     if not storage.listing(storage.join(folder, "tracks"), ".parquet"):
         return clips, {}
     return clips, tracks.by_clip(table(storage.join(folder, "tracks")))
@@ -207,7 +208,7 @@ def table(folder: str, columns: list[str] | None = None) -> "pa.Table":
         with storage.open_read(file) as content:
             parquet = pq.ParquetFile(content)
             wanted = None if columns is None else [c for c in columns if c in parquet.schema_arrow.names]
-            tables.append(parquet.read(wanted))
+            tables.append(parquet.read(wanted, use_threads=False))  # see `tracks.read_file`
     return pa.concat_tables(tables, promote_options="default")
 
 

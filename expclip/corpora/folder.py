@@ -1,5 +1,8 @@
 """Any videos and sounds of people speaking, cut into clips where they pause and where the scene changes.
 
+What a file holds decides, not its suffix: a picture without sound is cut by scenes and length alone and makes clips
+whose `audio` is empty, a sound without a picture makes clips whose `video` is.
+
 A file's name is its speaker, unless a `speakers.json` (name without suffix -> speaker) lies in the folder. `NAME.txt`
 beside a file that makes one clip is what is said in it, in English. There are no tracks: the verb `extract` tracks the
 faces.
@@ -85,14 +88,36 @@ def speakers(tree: Tree) -> Mapping[str, str]:
 
 def parts(source: Source) -> Row:
     """Return the row of CUTS of a recording: its clips by pauses of its sound and scenes of its picture."""
-    cut, audio, video = Cut(**source.options), source.clip["audio"], source.clip["video"]
-    seconds, silences = media.find_silences(audio, level=cut.level, least=cut.pause)
+    cut, (audio, video) = Cut(**source.options), _streams(source.clip["audio"], source.clip["video"])
+    seconds, silences = (
+        media.find_silences(audio, level=cut.level, least=cut.pause) if audio else (media.picture_seconds(video), ())
+    )
     scenes = media.find_scenes(video, change=cut.scene) if video else ()
     spans, short = spans_of(seconds, silences, scenes, cut)
     if not spans:
-        raise BadRequestError(f"{audio}: no piece of {cut.shortest:g} s or more that is not silence")
+        raise BadRequestError(f"{audio or video}: {_why_none(seconds, short, cut, heard=bool(audio))}")
     notes = [f"silence: {len(short)} pieces shorter than {cut.shortest:g} s left out"] if short else []
-    return {"cuts": json.dumps(spans), "notes": rows.join_notes(notes), "seconds": seconds}
+    cuts = {"cuts": json.dumps(spans), "audio": audio, "video": video}
+    return cuts | {"notes": rows.join_notes(notes), "seconds": seconds}
+
+
+def _why_none(seconds: float, short: Sequence[Span], cut: Cut, *, heard: bool) -> str:
+    """Say why a recording has no clip, given the pieces of it that are too short."""
+    if seconds < cut.shortest:
+        return f"it lasts {seconds:.2f} s, less than the shortest clip (cut.shortest, {cut.shortest:g} s)"
+    if heard and not short:
+        return f"silent throughout: all of its {seconds:.2f} s are below {cut.level:g} dB (cut.level)"
+    longest = max((end - start for start, end in short), default=0.0)
+    parted = "pauses and changes of scene" if heard else "changes of scene"
+    return f"no piece between {parted} is as long as a clip (cut.shortest, {cut.shortest:g} s): at most {longest:.2f} s"
+
+
+def _streams(audio: str, video: str) -> tuple[str, str]:
+    """Return the paths of a recording's sound and picture, each empty if there is none."""
+    sound, picture = media.holds(audio)
+    if not video or video == audio:
+        return audio if sound else "", audio if picture and (video or not sound) else ""
+    return (audio if sound else ""), (video if media.holds(video)[1] else "")
 
 
 def read(source: Source, audio_folder: str) -> Found:

@@ -33,9 +33,10 @@ def test_a_shift_is_found(shift: float) -> None:
     curve_T = syllables(8)
     steps = round(shift * sync.RATE)
     late_T = np.roll(curve_T, steps)  # positive: the mouth comes after the sound
-    offset_s, offset_r = sync.offset(late_T, sync.level(voiced(curve_T)))
+    offset_s, offset_r, lead = sync.offset(late_T, sync.level(voiced(curve_T)))
     assert offset_s == pytest.approx(shift, abs=0.025)
     assert offset_r > 0.5
+    assert (lead > 0.3) if abs(shift) > sync.NEAR else lead == 0
 
 
 def test_holes_in_the_track_do_no_harm() -> None:
@@ -78,19 +79,38 @@ def test_level_follows_loudness_and_has_a_floor() -> None:
     assert level_T[:40].max() == level_T.min() == pytest.approx(level_T[60:90].mean() - 40, abs=2)
 
 
+def test_weak_offsets_give_way_to_the_recordings_then_the_speakers() -> None:
+    nan = float("nan")
+    offsets = [0.02, 0.04, 0.0, 0.02, -0.3, 0.3, nan, *[0.2, 0.22, 0.2, 0.0, 0.21], 0.3, -0.2]
+    leads = [0.0, 0.0, 0.0, 0.0, 0.1, 0.4, nan, *[0.3, 0.1, 0.3, 0.0, 0.3], 0.1, nan]
+    recordings = [*"aaaaaaa", *"bbbbb", "c", "d"]
+    speakers = [*["anna"] * 13, "ben"]
+    found = sync.settled(np.array(offsets), np.array(leads), np.full(14, 3.0), recordings, speakers)
+    together = float(np.median([0.02, 0.04, 0.0, 0.02, -0.3, 0.3]))
+    assert found[:7].tolist() == pytest.approx([together] * 5 + [0.3, nan], nan_ok=True)  # -0.3 was too weak
+    assert found[7:12].tolist() == pytest.approx([0.2] * 5, abs=0.011)  # the fourth seemed good beside shifted ones
+    assert found[12] == pytest.approx(np.nanmedian(offsets[:13]))  # a recording of one clip: the speaker's
+    assert found[13] == pytest.approx(-0.2)  # how sure it is was not noted
+    long = sync.settled(np.array([0.3] + [0.0] * 5), np.array([0.1] + [0.0] * 5), np.full(6, 9.0), ["a"] * 6)
+    assert long[0] == pytest.approx(0.3)  # over 9 s a small lead is enough
+
+
 def test_real_speech_lies_near_zero(shared_data: Path) -> None:
     table = np.load(shared_data / "grid_s1" / "mediapipe_blendshapes.npz")
     names, keys, ptr = table["names"].tolist(), table["keys"].tolist(), table["ptr"]
     jaw = table["blendshapes_u8"][:, names.index("jawOpen")].astype(np.float32) / 255
     import soundfile
 
-    found = []
+    found: list[tuple[float, float, float]] = []
     with tarfile.open(shared_data / "grid_s1" / "audio_16k_ogg.tar") as tar:
         for k in range(0, 900, 20):
             sound = tar.extractfile(f"{keys[k]}.ogg")
             assert sound is not None
             audio_N, _ = soundfile.read(io.BytesIO(sound.read()), dtype="float32")
             curve_T = np.repeat(jaw[ptr[k] : ptr[k + 1]], 2)
-            found.append(sync.offset(curve_T, sync.level(audio_N))[0])
-    assert np.median(found) == pytest.approx(0.02, abs=0.03)
-    assert np.mean(np.abs(found) < 0.1) > 0.7
+            found.append(sync.offset(curve_T, sync.level(audio_N)))
+    settled = sync.settled(*np.array(found).T[[0, 2]], np.full(len(found), 3.0), ["s1"] * len(found))
+    assert np.mean(np.abs(settled) < 0.1) > 0.9
+    own = [each[0] for each in found]
+    assert np.median(own) == pytest.approx(0.02, abs=0.03)
+    assert 0.7 < np.mean(np.abs(own) < 0.1) < 0.9

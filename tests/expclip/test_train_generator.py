@@ -110,6 +110,17 @@ def test_clips_out_of_sync_are_left_out_and_counted(corpus: str, tmp_path: Path)
     assert train_generator.in_sync({"toy": corpus}, 0.1)[1] == {}
 
 
+def test_pictures_without_sound_are_left_out_and_counted(corpus: str, tmp_path: Path) -> None:
+    rows, _ = corpora.read(corpus)
+    rows[1] |= {"audio": "", "video": "mute.mp4"}
+    corpora.write_table(str(tmp_path / "clips" / "0.parquet"), rows, CLIPS)
+    tracks = corpora.table(str(Path(corpus) / "tracks")).to_pylist()
+    corpora.write_table(str(tmp_path / "tracks" / "0.parquet"), tracks, TRACKS)
+    clips, figures = train_generator.in_sync({"toy": str(tmp_path)}, 0.1)
+    assert [clip.clip_id for clip in clips["toy"]] == ["c0", "c2", "c3", "c4", "c5"]
+    assert figures == {"toy.without_sound": 1}
+
+
 def test_the_seed_decides_everything(corpus: str, expclip: str, records: str) -> None:
     def weights(seed: int) -> torch.Tensor:
         made = train_generator.fit(settings(corpus, expclip, records, steps=3, seed=seed, test_clips=1))

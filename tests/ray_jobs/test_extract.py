@@ -167,7 +167,7 @@ def test_every_kind_of_media_works_or_says_why_not(
     progress = job.folder / "progress.ndjson"
     result = job.run(monkeypatch, resources=Resources(workers=2, progress=str(progress)))
     errors = job.errors()
-    assert set(errors) == {*reasons, "no_video"}
+    assert set(errors) == set(reasons)
     for name, reason in reasons.items():
         assert re.search(reason, errors[name]), (name, errors[name])
     stripped = {re.sub(r"\S*/(\w+)\.\w+", "", error) for error in errors.values()}
@@ -179,8 +179,10 @@ def test_every_kind_of_media_works_or_says_why_not(
         errors
     )
     last = told[-1]
-    assert (last["event"], last["total"], last["done"], last["failed"]) == ("ended", 20, len(good), len(errors))
-    assert "no face in any of 50 frames" in capsys.readouterr().out
+    assert (last["event"], last["total"], last["done"], last["failed"]) == ("ended", 19, len(good), len(errors))
+    printed = capsys.readouterr().out
+    assert "no face in any of 50 frames" in printed
+    assert "1 clips are of sound alone and have no face" in printed
 
 
 def test_tracks_are_even_rest_at_zero_and_split_at_gaps(
@@ -193,10 +195,12 @@ def test_tracks_are_even_rest_at_zero_and_split_at_gaps(
         job.clip(name, video)
     job.clip("part", moving, start=0.5, end=1.5)
     job.clip("other", job.video("o.mp4", MOVING.replace("2*sin", "1*sin")), speaker="")
+    job.clip("mute", moving, audio="")
     monkeypatch.setattr(extract, "INLINE", 0)  # all three tables by workers
     assert job.run(monkeypatch)["failed"] == 0
     made = content(job.folder / "tracks")
-    assert set(made) == {("plain", 0), ("vfr", 0), ("gap", 0), ("gap", 1), ("part", 0), ("other", 0)}
+    assert set(made) == {("plain", 0), ("vfr", 0), ("gap", 0), ("gap", 1), ("part", 0), ("other", 0), ("mute", 0)}
+    assert np.isnan([made["mute", 0][name] for name in ("offset_s", "offset_r", "offset_lead")]).all()
     plain, part, second = made["plain", 0], made["part", 0], made["gap", 1]
     assert (plain["fps"], plain["mask"], plain["extractor"], plain["begin"]) == (50.0, ["jawOpen"], "fake 1", 0.0)
     assert len(plain["weights"]) == len(plain["valid"]) == len(plain["confidence"]) == len(plain["pose"]) == 149
@@ -211,7 +215,7 @@ def test_tracks_are_even_rest_at_zero_and_split_at_gaps(
     cut = np.array(part["weights"])[:, JAW]
     np.testing.assert_allclose(curve[first : first + len(cut)], cut, atol=0.01)
     assert second["begin"] == pytest.approx(1.2)
-    assert np.isfinite([plain["offset_s"], plain["offset_r"]]).all()
+    assert np.isfinite([plain["offset_s"], plain["offset_r"], plain["offset_lead"]]).all()
     joined = {clip.clip_id: clip for clip in speech_clips.load(str(job.folder), "fake")}
     assert set(joined) == {"plain", "vfr", "gap", "part", "other"}
     assert joined["gap"].taught_TC[:, JAW].sum() == sum(len(made["gap", k]["valid"]) for k in (0, 1))
@@ -344,6 +348,9 @@ def test_what_cannot_be_asked_for_is_refused_before_the_work(
     ):
         with pytest.raises(BadRequestError, match=message):
             job.run(monkeypatch, **settings)
+    job.clips[0]["video"] = ""
+    with pytest.raises(BadRequestError, match="none of 1 clips has a video, and fake needs one"):
+        job.run(monkeypatch)
     assert not (tmp_path / "out").exists()
     assert not (job.folder / "tracks").exists()
 

@@ -105,7 +105,7 @@ def test_recordings_are_cut_and_cut_anew(ray_local: Any, tmp_path: Path, capsys:
     assert rows["folder_long.wav_0001"]["start"] == pytest.approx(5.25, abs=0.05)
     [error] = corpora.table(str(output / "clips.errors")).to_pylist()
     assert error["clip_id"] == "folder_broken.mp4"
-    assert "broken.mp4: cannot be cut" in error["error"]
+    assert "broken.mp4: neither a video nor a sound" in error["error"]
 
     before = written(output)
     (root / "broken.mp4").unlink()
@@ -159,7 +159,7 @@ def test_expressions_need_no_cluster_and_are_written_once(tmp_path: Path, capsys
     [
         (("lrs3", "root"), "unknown corpus 'lrs3'; valid: 3d-etf, aligned, beat"),
         (("beat", "nowhere"), "no such folder"),
-        (("beat", "root"), "holds no beat: expected SPEAKER_NAME_TYPE_FIRST_LAST.json"),
+        (("beat", "root"), "holds nothing for corpus 'beat': expected SPEAKER_NAME_TYPE_FIRST_LAST.json"),
         (("ravdess", "root"), "it looks like facegood"),
         (("facegood", "root", "--set", "options.cut.pauses=1"), "unknown setting 'options.cut.pauses'"),
         (("facegood",), "ingest needs ROOT"),

@@ -14,7 +14,7 @@ from ray_jobs.progress import Progress
 def drive(how: str) -> None:
     """A job of three tasks: one was there, one is done, one fails."""
     told, summary = Progress("out/tracks", how), Summary(3, there=1)
-    told.begin(summary)
+    told.begin(summary, "starting Ray")
     summary.done, summary.seconds, summary.work_s = 1, 2.5, 0.5
     told(summary)
     summary.failures.append(Failure("c2", "{}", "no face"))
@@ -29,6 +29,7 @@ def lines(text: str) -> list[dict[str, object]]:
 def test_people_get_lines(capsys: pytest.CaptureFixture[str]) -> None:
     drive("text")
     out, err = capsys.readouterr()
+    assert out.startswith("  tracks: 2 of 3 to do; starting Ray\n")
     assert "tracks: 3/3   1 failed   2.5 s of sound" in out
     assert not err
 

@@ -50,4 +50,4 @@ def test_the_published_layout_brings_sound_alone(tmp_path: Path, bring: Callable
 
 
 def test_a_folder_without_sound_is_refused(tmp_path: Path, refused: Callable[..., str]) -> None:
-    assert "holds no facegood: expected KEY.wav" in refused("facegood", tmp_path)
+    assert "holds nothing for corpus 'facegood': expected KEY.wav" in refused("facegood", tmp_path)

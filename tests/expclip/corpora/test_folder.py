@@ -69,6 +69,8 @@ def test_sounds_speakers_words_and_files_that_hold_nothing(tmp_path: Path, bring
     )
     (tmp_path / "two.txt").write_text("not of one clip")
     soundfile.write(tmp_path / "quiet.wav", speech((2.0, False)), 16_000)
+    soundfile.write(tmp_path / "brief.wav", speech((0.5, True)), 16_000)
+    soundfile.write(tmp_path / "bits.wav", speech((0.4, True), (1.0, False), (0.4, True)), 16_000)
     (tmp_path / "broken.mp4").write_bytes(b"no video")
     (tmp_path / "empty.wav").write_bytes(b"")
     (tmp_path / "speakers.json").write_text(json.dumps({"whole": "anna", "two": "ben"}))
@@ -77,8 +79,11 @@ def test_sounds_speakers_words_and_files_that_hold_nothing(tmp_path: Path, bring
     assert found.clips["folder_whole.wav_0000"]["text"] == "just one line"
     assert found.clips["folder_two.flac_0000"]["text"] == ""
     assert found.clips["folder_two.flac_0000"]["speaker"] == "folder_ben"
-    assert set(found.errors) == {"folder_quiet.wav", "folder_broken.mp4", "folder_empty.wav"}
-    assert "not silence" in found.errors["folder_quiet.wav"]
+    bad = ("quiet.wav", "brief.wav", "bits.wav", "broken.mp4", "empty.wav")
+    assert set(found.errors) == {f"folder_{name}" for name in bad}
+    assert "silent throughout: all of its 2.00 s are below -35 dB" in found.errors["folder_quiet.wav"]
+    assert "it lasts 0.50 s, less than the shortest clip" in found.errors["folder_brief.wav"]
+    assert "at most 0.6" in found.errors["folder_bits.wav"]
     assert all("\n" not in error for error in found.errors.values())
 
 
@@ -159,3 +164,37 @@ def test_real_recordings_are_cut(shared_data: Path, bring: Callable[..., Any]) -
     assert len(found.clips) == 4
     for clip in found.clips.values():
         assert len(read_audio(clip["audio"], start=clip["start"], end=clip["end"])) > 16_000
+
+
+def test_what_a_file_holds_decides_not_its_suffix(
+    tmp_path: Path, bring: Callable[..., Any], make_video: Callable[..., str]
+) -> None:
+    root = tmp_path / "root"
+    root.mkdir()
+    tone, picture = "sine=d=3:r=16000", "testsrc=s=64x48:r=25:d=3"
+    make_video(root / "mute.mp4", f"{picture}[a];color=red:s=64x48:r=25:d=2.5[b];[a][b]concat")
+    make_video(root / "mute.webm", picture, "-c:v", "libvpx", "-f", "webm")
+    make_video(root / "sound.mp4", tone, "-c:a", "aac")
+    make_video(root / "sound.webm", tone, "-c:a", "libopus")
+    make_video(root / "picture.m4a", picture, "-f", "mp4")
+    make_video(root / "music.mov", tone, "-f", "mp3")
+    cover = ("-f", "lavfi", "-i", tone, "-f", "lavfi", "-i", "color=red:s=64x48:d=0.04:r=25")
+    make_video(root / "cover.m4a", None, "-c:v", "mjpeg", "-disposition:v", "attached_pic", "-c:a", "aac", before=cover)
+    make_video(root / "art.mp4", None, "-c", "copy", before=("-i", str(root / "cover.m4a")))
+    (root / "words.mp4").write_text("1\n00:00:01,000 --> 00:00:02,000\nhello\n" * 9)
+    (root / "text.mkv").write_text("no video")
+    found = bring("folder", root)
+    held = {name: (bool(clip["audio"]), bool(clip["video"])) for name, clip in found.clips.items()}
+    assert held == {
+        **{f"folder_{name}": (False, True) for name in ("mute.mp4_0000", "mute.mp4_0001", "mute.webm_0000")},
+        "folder_picture.m4a_0000": (False, True),
+        **{f"folder_{name}_0000": (True, False) for name in ("sound.mp4", "sound.webm", "music.mov")},
+        **{f"folder_{name}_0000": (True, False) for name in ("cover.m4a", "art.mp4")},
+    }
+    cuts = [t for k in (0, 1) for t in (found.clips[f"folder_mute.mp4_000{k}"][n] for n in ("start", "end"))]
+    assert cuts == pytest.approx([0, 3, 3, 5.5], abs=0.15)
+    assert found.clips["folder_mute.webm_0000"]["audio_digest"] == ""
+    assert found.notes("folder_mute.webm_0000") == {"sound": "none, a picture alone"}
+    assert found.errors.keys() == {"folder_words.mp4", "folder_text.mkv"}
+    assert "neither sound nor a moving picture in the file" in found.errors["folder_words.mp4"]
+    assert "neither a video nor a sound" in found.errors["folder_text.mkv"]

@@ -145,7 +145,7 @@ def test_several_speakers_are_split_by_speaker(tmp_path: Path) -> None:
 
 
 def test_a_folder_without_the_corpus_is_refused(packed: Path, tmp_path: Path, refused: Callable[..., str]) -> None:
-    assert "holds no grid: expected s1/, s2/" in refused("grid", tmp_path / "grid_s7" / "..")
+    assert "holds nothing for corpus 'grid': expected s1/, s2/" in refused("grid", tmp_path / "grid_s7" / "..")
     assert "no such folder" in refused("grid", tmp_path / "nowhere")
     assert refused("beat", packed).endswith("; it looks like grid")
     (packed / "alignments.json").write_text("{")

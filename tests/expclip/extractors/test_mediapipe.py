@@ -90,6 +90,36 @@ def test_a_mirrored_video_turns_and_tilts_the_other_way(
     np.testing.assert_allclose(face.pose_T6[:, 1:3].mean(0), -faces[0].pose_T6[:, 1:3].mean(0), atol=2)
 
 
+def test_a_recording_held_upright_is_measured_upright(
+    tracker: Extractor, videos: list[str], make_video: Maker, tmp_path: Path
+) -> None:
+    """Pixels that lie on their side, and the display matrix that says so, as phones write them."""
+    how = ("-an", "-qp", "5", "-fps_mode", "passthrough")
+    (plain,) = tracker.measure(Source("", make_video(tmp_path / "p.mp4", None, *how, before=("-i", videos[0]))))
+    lying = make_video(tmp_path / "l.mp4", None, "-vf", "transpose=clock", *how, before=("-i", videos[0]))
+    turned = make_video(tmp_path / "t.mp4", None, "-c", "copy", before=("-display_rotation", "90", "-i", lying))
+    with Frames(turned) as frames:
+        shapes = {frame.picture.shape for frame in frames}
+    assert shapes == {(288, 360, 3)}
+    (face,) = tracker.measure(Source("", turned))
+    assert len(face.time_T) == len(plain.time_T)
+    np.testing.assert_allclose(face.pose_T6[:, :3], plain.pose_T6[:, :3], atol=4)
+    assert np.corrcoef(face.weights_TC[:, JAW], plain.weights_TC[:, JAW])[0, 1] > 0.98
+
+
+def test_times_of_a_variable_rate_are_the_frames_own(
+    tracker: Extractor, videos: list[str], faces: list[Face], make_video: Maker, tmp_path: Path
+) -> None:
+    some = make_video(
+        tmp_path / "v.mp4", None, "-vf", "select='lt(n,20)+not(mod(n,3))'", "-an", "-qp", "5", "-fps_mode", "vfr",
+        before=("-i", videos[0]),
+    )  # fmt: skip
+    (face,) = tracker.measure(Source("", some))
+    kept = [k for k in range(75) if k < 20 or k % 3 == 0]
+    np.testing.assert_allclose(face.time_T, np.array(kept) / 25, atol=2e-3)
+    assert np.corrcoef(face.weights_TC[:, JAW], faces[0].weights_TC[kept, JAW])[0, 1] > 0.95
+
+
 def test_left_is_the_subjects_own(tracker: Extractor, videos: list[str], make_video: Maker, tmp_path: Path) -> None:
     """A wink made of two frames of a blink: shut in the left half of the picture, which is the own right eye."""
     with Frames(videos[0]) as frames:
