@@ -82,7 +82,10 @@ def _variants(settings: Config) -> dict[str, Mapping[str, Any]]:
     for name in settings.only:
         if name not in known:
             raise unknown("variant", name, known)
-    return {name: changes for name, changes in known.items() if not settings.only or name in settings.only}
+    chosen = {name: changes for name, changes in known.items() if not settings.only or name in settings.only}
+    if not settings.base.critic:  # without a critic there is none to take away
+        chosen = {name: changes for name, changes in chosen.items() if set(changes) != {"losses.sync"}}
+    return chosen
 
 
 def _name(row: "Row") -> str:
