@@ -4,10 +4,10 @@
 B batch, T frames at 50 Hz, N samples, C channels, D style dimension.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
@@ -21,15 +21,14 @@ from expclip.generator import Generator
 from expclip.model import ExpCLIP
 from expclip.postprocess import PostOptions
 from expclip.rig import FloatArray, Rig, load_rig
-from expclip.style import Style, blend, check_intensity, check_prompt
+from expclip.style import Style, StyleChange, TimedStyle, blend, check_intensity, check_prompt, timed, vectors
+
+if TYPE_CHECKING:
+    from expclip.stream import Frames
 
 CHUNK_SECONDS = 30.0
 """Speech is generated in pieces of this length, with the context that makes the seams exact."""
-TRANSITION = 0.4
-"""Seconds over which one timed style turns into the next."""
 _CACHED_STYLES = 4096
-
-TimedStyle = Sequence[tuple[float, Style]]
 
 
 class Animator:
@@ -118,57 +117,48 @@ class Animator:
     ) -> Animation:
         """Return the face that says `audio` (a file of any kind, or samples (N,) at 16 kHz) in a style.
 
-        `style` is a Style, a prompt, or a list of (second, Style) for a style that changes. `start` and `end` cut a
-        file. `seed` decides the blinks. Frame k shows time k / fps of the cut.
+        `style` is a Style, a prompt, or a list of (second, Style) or (second, Style, seconds of transition) for one
+        that changes. `start` and `end` cut a file. `seed` decides the blinks. Frame k shows time k / fps of the cut.
         """
         check_fps(fps)
-        timed = self._timed(style)
+        changes = self.changes(style)
         if isinstance(audio, str | Path):
             audio_N = media.read_audio(str(audio), start=start, end=end)
         else:
             audio_N = _checked_samples(audio)
         options = options or PostOptions()
-        weights_TC = self._weights(audio_N, timed, seed, options)
+        weights_TC = self._weights(audio_N, changes, seed, options)
         count = max(1, round(len(audio_N) / media.SAMPLE_RATE * fps))
-        prompt = " | ".join(s.prompt for _, s in timed)
+        prompt = " | ".join(s.prompt for _, s, _ in changes)
         return Animation(
             sample_at(weights_TC, post.RATE, np.arange(count) / fps), float(fps), self.rig, prompt, audio_N,
-            provenance=self._provenance(timed, seed, options),
+            provenance=self._provenance(changes, seed, options),
         )  # fmt: skip
 
-    def _timed(self, style: Style | str | TimedStyle) -> list[tuple[float, Style]]:
-        if isinstance(style, str):
-            style = self.style(style)
-        timed = [(0.0, style)] if isinstance(style, Style) else sorted(style, key=lambda entry: entry[0])
-        if not timed:
-            raise BadRequestError("the list of timed styles is empty")
-        return timed
+    def changes(self, style: Style | str | TimedStyle) -> list[StyleChange]:
+        """Return a style of any kind that `animate` takes as what holds from when on."""
+        return timed(self.style(style) if isinstance(style, str) else style)
 
     @torch.inference_mode()
     def _weights(
-        self, audio_N: FloatArray, timed: Sequence[tuple[float, Style]], seed: int, options: PostOptions
+        self, audio_N: FloatArray, changes: Sequence[StyleChange], seed: int, options: PostOptions
     ) -> FloatArray:
         """Return finished weights (T, C) at 50 Hz."""
         frames = -(-len(audio_N) // self.generator.hop)
-        style_TD, expression_TC = self._conditions(timed, frames)
+        style_TD, expression_TC = self._conditions(changes, frames)
         weights_TC, closure_T = self._generate(audio_N, style_TD, expression_TC)
-        silent_TC = torch.zeros_like(expression_TC)
-        rest_TC = augment.compose(silent_TC, expression_TC, silent_TC[:, 0], self.rig)
+        rest_TC = augment.at_rest(expression_TC, self.rig)
         level_T = post.sound_level(audio_N, frames)
         return post.postprocess(
             weights_TC, rest_TC.cpu().numpy(), closure_T, level_T, seed=seed, options=options, rig=self.rig
         )
 
-    def _conditions(self, timed: Sequence[tuple[float, Style]], frames: int) -> tuple[torch.Tensor, torch.Tensor]:
+    def _conditions(self, changes: Sequence[StyleChange], frames: int) -> tuple[torch.Tensor, torch.Tensor]:
         """Return style (T, D) and its expression (T, C) for each frame; both views are constant for one style."""
-        time_T = np.arange(frames) / post.RATE
-        vector_TD = np.broadcast_to(timed[0][1].vector_D, (frames, len(timed[0][1].vector_D)))
-        for second, style in timed[1:]:
-            share_T = np.clip((time_T - second) / TRANSITION, 0, 1).astype(np.float32)
-            vector_TD = vector_TD * (1 - share_T[:, None]) + style.vector_D * share_T[:, None]
-        style_TD = torch.from_numpy(np.array(vector_TD, np.float32)).to(self.device)
-        if len(timed) == 1:
-            return style_TD, self.expclip.decode_expression(style_TD[:1])[1].expand(frames, -1)
+        if len(changes) == 1:
+            style_TD = torch.from_numpy(np.array(changes[0].style.vector_D[None])).to(self.device)
+            return style_TD.expand(frames, -1), self.expclip.decode_expression(style_TD)[1].expand(frames, -1)
+        style_TD = torch.from_numpy(vectors(changes, np.arange(frames) / post.RATE)).to(self.device)
         return style_TD, self.expclip.decode_expression(style_TD)[1]
 
     def _generate(
@@ -188,13 +178,25 @@ class Animator:
             closures.append(motion.closure_BT[0, keep].cpu().numpy())
         return np.concatenate(weights), np.concatenate(closures)
 
-    def _provenance(self, timed: Sequence[tuple[float, Style]], seed: int, options: PostOptions) -> dict[str, Any]:
+    def stream(
+        self, chunks: Iterable[FloatArray], style: Style | str | TimedStyle, *, rate: int = media.SAMPLE_RATE,
+        fps: float = 30.0, seed: int = 0, options: PostOptions | None = None,
+    ) -> "Iterator[Frames]":  # fmt: skip
+        """Give the frames of sound that comes in pieces, samples (N,) at `rate` Hz, as soon as they can be known.
+
+        They are the frames of `animate`, whatever the pieces; each needs at most 200 ms of the sound after it.
+        """
+        from expclip.streamer import Streamer
+
+        return Streamer(self).frames(chunks, style, rate=rate, fps=fps, seed=seed, options=options)
+
+    def _provenance(self, changes: Sequence[StyleChange], seed: int, options: PostOptions) -> dict[str, Any]:
         return {
             "expclip": __version__,
             "checkpoint": self.digest,
             "rig": self.rig.name,
             "seed": seed,
-            "styles": [[second, style.prompt, style.intensity] for second, style in timed],
+            "styles": [[second, style.prompt, style.intensity] for second, style, _ in changes],
             "postprocess": asdict(options),
         }
 

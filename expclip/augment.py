@@ -62,6 +62,12 @@ def compose(
     return close_lips(speech + felt - speech * felt, closure, rig)
 
 
+def at_rest(expression: torch.Tensor, rig: Rig | None = None) -> torch.Tensor:
+    """Return weights (..., T, C): the face that feels `expression` (..., T, C) and says nothing."""
+    silent = torch.zeros_like(expression)
+    return compose(silent, expression, silent[..., 0], rig)
+
+
 def close_lips(
     weights: torch.Tensor, closure: torch.Tensor, rig: Rig | None = None, *, jaw_drop: float = 0.6
 ) -> torch.Tensor:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 CONFIG = "config.json"
-PARTS = ("expclip", "generator", "critic")
+PARTS = ("expclip", "generator", "critic", "evaluator")
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,7 +43,7 @@ class Checkpoint:
     """16 hex digits over the weights and sizes."""
 
     def part(self, name: str) -> Part:
-        """Return the part `expclip` or `generator`; raises BadRequestError if this checkpoint lacks it."""
+        """Return the part of that name (`PARTS`); raises BadRequestError if this checkpoint lacks it."""
         if name not in self.parts:
             raise BadRequestError(f"checkpoint {self.path} has no {name!r}; it has: {', '.join(self.parts)}")
         return self.parts[name]

@@ -56,6 +56,14 @@ def _completed(field: "dataclasses.Field[Any]", value: Any) -> Any:
     return _merged(as_dict(default), value) if dataclasses.is_dataclass(default) else value
 
 
+def changed(settings: T, changes: Mapping[str, Any]) -> T:
+    """Return a dataclass with some settings changed, each named as `a.b`; raises BadRequestError for an unknown one."""
+    values = as_dict(settings)
+    for key, value in changes.items():
+        values = _merged(values, _nested(key.split("."), value))
+    return build(type(settings), values)
+
+
 def as_dict(config: Any) -> dict[str, Any]:
     """Return a dataclass as plain nested dictionaries, fit for JSON."""
     return dataclasses.asdict(config)

@@ -1,199 +1,199 @@
-"""Evaluation: an Animator and held-out clips -> figures by name, as defined in `metrics`, beside simple baselines.
+"""Evaluation: an Animator and held-out clips -> one report with every figure by name, its interval and its meaning.
 
-Motion is judged as a user gets it: after post-processing, at 30 frames a second. T frames, C channels.
+`evaluate(animator, options)` returns the report as plain JSON values (`definitions` tells what the names mean); `table`
+makes lines of it, `write_report` a .json or a .html. The same options give the same report.
 """
 
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
 from typing import Any
 
-import numpy as np
-
-from expclip import corpora, media, metrics, postprocess, retrieval, storage, tead
-from expclip.animation import sample_at
+from expclip import (
+    __version__,
+    asks,
+    definitions,
+    evaluate_motion,
+    evaluate_texts,
+    evaluator,
+    figures,
+    held,
+    mesh,
+    retrieval,
+    storage,
+    tead,
+)
+from expclip.actor import Actor
 from expclip.animator import Animator
+from expclip.asks import NEUTRAL, STRONG
 from expclip.errors import BadRequestError
-from expclip.head import load_head
-from expclip.rig import FloatArray
-from expclip.style import Style
+from expclip.held import Corpus, Held
+from expclip.mesh import Mesh
 
-FPS = 30.0
-NEUTRAL = "a calm, neutral face"
-STRONG = {
-    "happiness": "ecstatic, grinning from ear to ear",
-    "sadness": "sobbing with grief",
-    "anger": "screaming with rage",
-    "fear": "terrified for her life",
-    "surprise": "utterly astonished",
-    "disgust": "revolted, about to be sick",
-    "contempt": "a sneer of utter contempt",
-}
-"""A strong prompt for each emotion; none is in TEAD."""
-CHANNELS = ("jawOpen", "mouthPucker", "mouthClose")
-INTENSITIES = (0.0, 0.25, 0.5, 0.75, 1.0, 1.5)
+SUFFIXES = (".json", ".html")
+_PROMPT_CLIPS = 4
+"""Clips that the prompts of the groups are spoken on."""
+_NOTE = (
+    "Samples of one prompt differ by blinks alone, so MEE, CE and MultiModality do not apply; PLRS, LSE and WInD need"
+    " models that are not here. What one folder measures is compared in its own channels alone: never compare folders."
+)
 
 
-@dataclass(frozen=True, eq=False)
-class Held:
-    """A held-out clip: its sound and, where measured, the speaker's own face."""
+@dataclass(frozen=True)
+class Options:
+    """What to measure on."""
 
-    clip_id: str
-    audio_N: FloatArray
-    phones: Sequence[tuple[float, float, str]]
-    weights_TC: FloatArray | None = None
-    fps: float = 50.0
-    valid_T: Any = None
-    mask: frozenset[str] = frozenset()
-
-    @cached_property
-    def frames(self) -> int:
-        """Number of frames of an animation of it."""
-        return max(1, round(len(self.audio_N) / media.SAMPLE_RATE * FPS))
-
-    def truth(self, name: str, column: int) -> tuple[FloatArray, Any] | None:
-        """Return a channel (T,) at 30 fps and where it is known, or nothing if this clip does not know it."""
-        if self.weights_TC is None or name not in self.mask:
-            return None
-        time_T = np.arange(self.frames) / FPS
-        known = np.interp(time_T, np.arange(len(self.valid_T)) / self.fps, self.valid_T.astype(float)) > 0.99
-        return sample_at(self.weights_TC, self.fps, time_T)[:, column], known
+    folders: Sequence[str]
+    split: str = "test"
+    limit: int = 100  # clips of each folder
+    texts: int = 0  # records of TEAD whose texts are animated; 0: all of the split
+    ict: str = ""  # ICT-FaceKit folder or .npz to measure on beside our own head
+    tead: str = ""  # folder of TEAD records, or several with commas; empty: the set that ships
+    judge: str = ""  # checkpoint with an evaluator; empty: the one that ships
+    seed: int = 0
 
 
-def evaluate(animator: Animator, folders: Sequence[str], *, limit: int = 100, split: str = "test") -> dict[str, Any]:
-    """Return figures: `text` (of TEAD) and, by name of the folder, those of each corpus; of that split alone."""
-    figures: dict[str, Any] = {"text": retrieval.evaluate(animator.expclip, tead.load(split=split))}
-    for folder in folders:
-        held, mean_TC = load(folder, limit=limit, split=split)
-        figures[folder.rstrip("/").rsplit("/", 1)[-1]] = {
-            "clips": len(held),
-            "seconds": round(sum(len(clip.audio_N) for clip in held) / media.SAMPLE_RATE, 1),
-            **likeness(animator, held, mean_TC),
-            **closures(animator, held),
-            **manners(animator, held[: max(1, limit // 10)]),
-        }
-    return figures
+def evaluate(animator: Animator, options: Options) -> dict[str, Any]:
+    """Return the report; raises BadRequestError for missing clips, meshes or evaluators before anything is animated."""
+    check(options)
+    meshes = [mesh.own(), *([mesh.ict(options.ict)] if options.ict else [])]
+    judge, digest = evaluator.load(options.judge or None)
+    corpora = [held.load(folder, limit=options.limit, split=options.split) for folder in options.folders]
+    records = tead.load(options.tead or None, split=options.split)
+    if not records:
+        raise BadRequestError(f"TEAD holds no record of the {options.split} split")
+    actor = Actor(animator)
+    report: dict[str, Any] = {
+        "about": _about(animator, options, meshes, digest),
+        "retrieval": retrieval.evaluate(animator.expclip, records),
+        "corpora": {corpus.name: of_corpus(actor, corpus, meshes, options) for corpus in corpora},
+    }
+    clips = spoken(corpora)
+    report["prompts"] = {
+        name: evaluate_texts.aligned(actor, judge, group, clips, options.seed)
+        for name, group in asks.groups(records, most=options.texts, seed=options.seed).items()
+    }
+    report["robustness"] = evaluate_texts.robustness(actor, asks.listed("paraphrases"))
+    report["faces"] = _faces(actor)
+    report["failed"] = sum(len(corpus.failed) for corpus in corpora)
+    made: dict[str, Any] = figures.plain(report)
+    return made | {"definitions": {name: vars(what) for name, what in definitions.load().items()}}
 
 
-def load(folder: str, *, limit: int, split: str = "test") -> tuple[list[Held], FloatArray | None]:
-    """Return a split's clips of a corpus folder and the mean track (T, C) of its training clips, if it has any."""
-    rows, tracks = corpora.read(folder)
-    heard = (row for row in rows if row["split"] == split and row["audio"])  # a picture alone tells nothing of speech
-    found = sorted(heard, key=lambda row: str(row["clip_id"]))[:limit]
-    if not found:
-        raise BadRequestError(f"{folder} holds no clip of the {split} split")
-    known = [_weights(tracks[row["clip_id"]]) for row in rows if row["split"] == "train" and row["clip_id"] in tracks]
-    shortest = min(map(len, known), default=0)
-    mean_TC = np.asarray(np.mean([w[:shortest] for w in known], axis=0), np.float32) if known else None
-    return [_held(row, tracks.get(row["clip_id"])) for row in found], mean_TC
+def check(options: Options) -> None:
+    """Raise BadRequestError for options that no folder could satisfy."""
+    if not options.folders:
+        raise BadRequestError("no clips to evaluate on; name folders with --set clips=[FOLDER]")
+    if options.limit < 1:
+        raise BadRequestError(f"limit {options.limit} is less than 1")
+    if options.texts < 0:
+        raise BadRequestError(f"texts {options.texts} is less than 0")
+    names = [held.name_of(folder) for folder in options.folders]
+    if len(set(names)) < len(names):
+        raise BadRequestError(f"two folders of one name: {', '.join(names)}; figures are told by it")
 
 
-def _weights(track: Any) -> FloatArray:
-    frames = len(track["valid"][0].values)
-    return np.asarray(track["weights"][0].values.flatten(), np.float32).reshape(frames, -1)
-
-
-def _held(row: Mapping[str, Any], track: Any) -> Held:
-    end = row["end"]
-    audio_N = media.read_audio(row["audio"], start=row["start"], end=None if np.isnan(end) else end)
-    phones = [tuple(phone) for phone in json.loads(row["phones"])] if row["phones"] else []
-    if track is None or row["emotion"] not in ("", "neutral"):  # an acted face is no truth for a neutral one
-        return Held(row["clip_id"], audio_N, phones)
-    valid_T = np.asarray(track["valid"][0].values)
-    mask = frozenset(track["mask"][0].as_py())
-    return Held(row["clip_id"], audio_N, phones, _weights(track), float(track["fps"][0].as_py()), valid_T, mask)
-
-
-def likeness(animator: Animator, held: Sequence[Held], mean_TC: FloatArray | None) -> dict[str, float]:
-    """Return mean per-clip r with the speaker's own channels, of the model, loudness and the mean training clip."""
-    scores: dict[str, list[float]] = {}
-    for clip in held:
-        guess_TC = animator.animate(clip.audio_N, _zero(animator), fps=FPS).weights_TC
-        level_T = loudness(clip.audio_N, clip.frames)
-        for name in CHANNELS:
-            column = animator.rig.index(name)
-            truth = clip.truth(name, column)
-            if truth is None or truth[1].sum() < 10:
-                continue
-            rivals = {"r": guess_TC[:, column], "loudness_r": level_T}
-            if mean_TC is not None:
-                rivals["mean_clip_r"] = sample_at(mean_TC, 50.0, np.arange(clip.frames) / FPS)[:, column]
-            for rival, guess_T in rivals.items():
-                r = metrics.pearson(guess_T[truth[1]], truth[0][truth[1]])
-                scores.setdefault(f"{name}.{rival}", []).append(0.0 if np.isnan(r) else r)
-            if name == "jawOpen":
-                lag = metrics.sync_offset(guess_TC[:, column], truth[0], fps=FPS, most=0.2)
-                scores.setdefault("jawOpen.lag_ms", []).append(lag)
-    reduce = {name: np.median if name.endswith("lag_ms") else np.mean for name in scores}
-    return {name: round(float(reduce[name](values)), 3) for name, values in scores.items()}
-
-
-def loudness(audio_N: FloatArray, frames: int) -> FloatArray:
-    """Return the sound's level (T,) at 30 fps in dBFS, at least -60: the simplest guess at an open jaw."""
-    level_T = np.maximum(postprocess.sound_level(audio_N, -(-len(audio_N) // 320)), -60)[:, None]
-    return sample_at(level_T, postprocess.RATE, np.arange(frames) / FPS)[:, 0]
-
-
-def closures(animator: Animator, held: Sequence[Held]) -> dict[str, float]:
-    """Return recall and precision of shut lips at p, b, m under the neutral and each strong prompt, on our head."""
-    spoken = [clip for clip in held if clip.phones]
-    if not spoken:
-        return {}
-    figures = {}
-    for emotion, prompt in {"neutral": NEUTRAL, **STRONG}.items():
-        style, counts = animator.style(prompt), np.zeros(4)
-        for clip in spoken:
-            gap_T = load_head().lip_gap(animator.animate(clip.audio_N, style, fps=FPS).weights_TC)
-            counts += (
-                *metrics.closure_recall(gap_T, clip.phones, fps=FPS),
-                *metrics.closure_precision(gap_T, clip.phones, fps=FPS),
-            )
-        figures[f"closure_recall.{emotion}"] = round(float(counts[0] / max(counts[1], 1)), 3)
-        figures[f"closure_precision.{emotion}"] = round(float(counts[2] / max(counts[3], 1)), 3)
-    return figures
-
-
-def manners(animator: Animator, held: Sequence[Held]) -> dict[str, float]:
-    """Return the largest jump, motion in silence and worst monotonicity of intensity, over all strong prompts."""
-    jumps, silences, rhos = [], [], []
-    for clip in held:
-        level_T = loudness(clip.audio_N, clip.frames)
-        neutral_TC = animator.animate(clip.audio_N, _zero(animator), fps=FPS).weights_TC
-        for prompt in STRONG.values():
-            style = animator.style(prompt)
-            made = [animator.animate(clip.audio_N, style.scaled(s), fps=FPS).weights_TC for s in INTENSITIES]
-            jumps.append(max(map(metrics.max_jump, made)))
-            mouth_TC = made[4][:, animator.rig.region("mouth")]
-            silences.append(metrics.silence_motion(mouth_TC, level_T))
-            moved = [metrics.upper_motion(weights_TC, neutral_TC, animator.rig) for weights_TC in made]
-            rhos.append(metrics.intensity_monotonicity(INTENSITIES, moved))
+def _about(animator: Animator, options: Options, meshes: Sequence[Mesh], digest: str) -> dict[str, Any]:
     return {
-        "max_jump": round(max(jumps), 3),
-        "silence_motion": round(float(np.mean(silences)), 5),
-        "intensity_spearman_worst": round(min(rhos), 3),
+        "expclip": __version__,
+        "checkpoint": animator.digest,
+        "evaluator": digest,
+        "rig": animator.rig.name,
+        "fps": held.FPS,
+        "split": options.split,
+        "limit": options.limit,
+        "texts": options.texts,
+        "seed": options.seed,
+        "interval": f"95 %, bootstrap over clips or prompts, {figures.DRAWS} draws ({figures.DRAWS // 5} for F1)",
+        "meshes": {
+            each.name: {"face vertices": len(each.face), "lip mask": len(each.lips), "upper mask": len(each.upper)}
+            for each in meshes
+        },
+        "note": _NOTE,
     }
 
 
-def _zero(animator: Animator) -> Style:
-    return animator.style(NEUTRAL, intensity=0)
+def of_corpus(actor: Actor, corpus: Corpus, meshes: Sequence[Mesh], options: Options) -> dict[str, Any]:
+    """Return the figures of one folder: against the truth, under each emotion, with growing intensity."""
+    few, seed = corpus.clips[: max(1, options.limit // 10)], options.seed
+    prompts = {"neutral": NEUTRAL, **STRONG}
+    styles = [actor.style(prompt) for prompt in prompts.values()]
+    known = [clip for clip in corpus.clips if clip.truth_TC is not None]
+    columns = sorted({column for clip in known for column in clip.measured})
+    return {
+        "clips": len(corpus.clips),
+        "speakers": len({clip.speaker for clip in corpus.clips}),
+        "seconds": round(corpus.seconds, 1),
+        "with a measured face": len(known),
+        "not readable": list(corpus.failed),
+        "faces longer or shorter than their sound by 0.1 s": corpus.unequal,
+        "measured channels": [actor.animator.rig.channels[column] for column in columns],
+        "truth": evaluate_motion.against_truth(actor, corpus, meshes, seed),
+        "emotions": evaluate_motion.under_prompts(actor, corpus, meshes[0], prompts, seed),
+        "style_diversity": evaluate_motion.between_styles(actor, few, meshes[0], styles, seed),
+        "intensity": evaluate_motion.by_intensity(actor, few, meshes[0], STRONG, seed),
+        "curves": evaluate_motion.curves(actor, corpus.clips[0], meshes[0], STRONG["happiness"]),
+    }
 
 
-def table(figures: Mapping[str, Any]) -> str:
-    """Return the figures as lines `name value`, nested names joined by dots."""
-    lines: list[str] = []
+def spoken(corpora: Sequence[Corpus]) -> list[Held]:
+    """Return the few clips that prompts are spoken on: the first of each folder, then the second, cut to 4 s."""
+    rows = max(len(corpus.clips) for corpus in corpora)
+    ordered = [corpus.clips[k] for k in range(rows) for corpus in corpora if k < len(corpus.clips)]
+    return [held.cut(clip, 4.0) for clip in ordered[:_PROMPT_CLIPS]]
+
+
+def _faces(actor: Actor) -> list[dict[str, Any]]:
+    """Return the held poses of category words and strong prompts, for the page."""
+    texts = [*evaluator.EMOTIONS, *STRONG.values(), *(texts[0] for texts in asks.listed("open_vocabulary").values())]
+    poses = [evaluate_texts.pose(actor, actor.style(text)) for text in texts]
+    return [{"prompt": text, "weights": pose_C.tolist()} for text, pose_C in zip(texts, poses, strict=True)]
+
+
+def rows(report: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
+    """Return all figures of a report with their full names, in its order."""
+    found: list[tuple[str, Mapping[str, Any]]] = []
 
     def add(prefix: str, value: Any) -> None:
-        if isinstance(value, Mapping):
+        if isinstance(value, Mapping) and value.keys() >= {"value", "low", "high"}:
+            found.append((prefix, value))
+        elif isinstance(value, Mapping):
             for name, inner in value.items():
-                add(f"{prefix}.{name}" if prefix else name, inner)
-        else:
-            lines.append(f"{prefix:<48} {value:.4g}" if isinstance(value, float) else f"{prefix:<48} {value}")
+                if name != "by_unit":
+                    add(f"{prefix} / {name}" if prefix else name, inner)
 
-    add("", figures)
-    return "\n".join(lines)
+    for name in ("corpora", "prompts", "robustness"):
+        add(name, report[name])
+    alone = {"low": None, "high": None, "clips": None}
+    found += [(f"retrieval / {name}", {"value": value} | alone) for name, value in report["retrieval"].items()]
+    return found
 
 
-def write_report(path: str, figures: Mapping[str, Any]) -> None:
-    """Write the figures as JSON."""
-    storage.write_bytes(path, json.dumps(figures, indent=1).encode() + b"\n")
+def table(report: Mapping[str, Any]) -> str:
+    """Return the figures as lines: name, value, interval, clips or prompts behind it."""
+    return "\n".join(f"{name:<64} {told(figure)}" for name, figure in rows(report))
+
+
+def told(figure: Mapping[str, Any]) -> str:
+    """Return a figure in words: `0.914 [0.902, 0.925] (100)`."""
+    if figure["value"] is None:
+        return "-"
+    interval = "" if figure["low"] is None else f" [{figure['low']:.3g}, {figure['high']:.3g}]"
+    return f"{figure['value']:.4g}{interval}" + (f" ({figure['clips']})" if figure.get("clips") else "")
+
+
+def check_path(path: str) -> None:
+    """Raise BadRequestError unless a report can be written under this name."""
+    if not path.lower().endswith(SUFFIXES):
+        raise BadRequestError(f"{path}: unknown suffix of a report; valid: {', '.join(SUFFIXES)}")
+
+
+def write_report(path: str, report: Mapping[str, Any]) -> None:
+    """Write a report as JSON or, by suffix, as a page."""
+    check_path(path)
+    if path.lower().endswith(".html"):
+        from expclip import evaluate_page
+
+        storage.write_bytes(path, evaluate_page.page(report).encode())
+    else:
+        storage.write_bytes(path, json.dumps(report, indent=1).encode() + b"\n")

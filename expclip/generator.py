@@ -113,6 +113,10 @@ class Generator(nn.Module):
         for block, film in zip(self.blocks, self.films, strict=True):
             scale_BTW, shift_BTW = film(code_BTK).chunk(2, -1)
             hidden_BTW = block(hidden_BTW, (scale_BTW, shift_BTW))
+        return self.speak(hidden_BTW, features_BTF, expression_BTC)
+
+    def speak(self, hidden_BTW: torch.Tensor, features_BTF: torch.Tensor, expression_BTC: torch.Tensor) -> Motion:
+        """Return the motion for the last block's output (B, T, W)."""
         hidden_BTW = self.norm(hidden_BTW)
         spoken_BTC = torch.sigmoid(self.speech(hidden_BTW))
         felt_BTC = torch.sigmoid(self.gate(hidden_BTW)) * expression_BTC

@@ -32,14 +32,14 @@ EYE_HALF = 1.68
 LIP_EDGE = 0.30
 """`seam` at the border between lip and skin."""
 
-_SEAM = (1.0, 0.88, 0.77, 0.67, 0.58, 0.50, 0.43, 0.37, 0.325, 0.295, 0.25, 0.20, 0.15, 0.10, 0.05, 0.0)
+SEAM = (1.0, 0.88, 0.77, 0.67, 0.58, 0.50, 0.43, 0.37, 0.325, 0.295, 0.25, 0.20, 0.15, 0.10, 0.05, 0.0)
 """Loops of the mouth from the rim to the line where the lips touch."""
 _LIP_PROFILE = (
     (0, 0.05, 0.10, 0.15, 0.20, 0.25, 0.295, 0.33, 0.38, 0.45),
     (-0.34, -0.04, 0.2, 0.33, 0.36, 0.31, 0.2, 0.13, 0.04, 0.0),
 )
 """How far (cm) the lips stand before the face, over `seam`."""
-_POCKET = (
+POCKET = (
     (-0.28, 2.33, -0.05),
     (-0.60, 2.36, 0.16),
     (-0.80, 2.6, 0.8),
@@ -51,9 +51,9 @@ _POCKET = (
 )
 """Rings inside the mouth: depth behind the lips' line, half width, half height."""
 
-_EYE_RINGS = (1.0, 0.86, 0.73, 0.61, 0.50, 0.42, 0.36, 0.31, 0.25, 0.17, 0.09, 0.03, 0.0)
+EYE_RINGS = (1.0, 0.86, 0.73, 0.61, 0.50, 0.42, 0.36, 0.31, 0.25, 0.17, 0.09, 0.03, 0.0)
 """Loops of an eye from the rim of its socket to the edge of the lids."""
-_LID_FOLD = ((0.03, 0.0), (0.03, 0.6), (-0.30, 1.2))
+LID_FOLD = ((0.03, 0.0), (0.03, 0.6), (-0.30, 1.2))
 """Rings behind the lids' edge: where they stand between ball (0) and lid (1), and how far outwards."""
 
 
@@ -109,7 +109,7 @@ def _mouth() -> Patch:
     """Return the loops from the rim round the mouth over the lips into the mouth's pocket."""
     angle_S = 2 * np.pi * np.arange(MOUTH_SAMPLES) / MOUTH_SAMPLES
     across_S, up_S = np.cos(angle_S), np.sin(angle_S)
-    seam_R1 = np.array(_SEAM)[:, None]
+    seam_R1 = np.array(SEAM)[:, None]
     width_R1 = np.interp(seam_R1, (0, LIP_EDGE, 1), (2.33, 2.55, 4.25))
     bow_RS = 1 - 0.20 * np.exp(-((width_R1 * across_S / 0.42) ** 2)) * np.exp(-(((seam_R1 - LIP_EDGE) / 0.16) ** 2))
     upper_RS = (
@@ -129,7 +129,7 @@ def _mouth() -> Patch:
     corner_RS = -0.22 * np.exp(-((x_RS - np.sign(across_S) * 2.5) ** 2 + (y_RS - lip_line(x_RS)) ** 2) / 0.12)
     z_RS += np.where(profile_R1 > 0, profile_R1 * full_RS, profile_R1) + corner_RS
 
-    deep = np.array(_POCKET)
+    deep = np.array(POCKET)
     t_S = np.abs(up_S) ** 0.9 * np.sign(up_S)
     pocket_x_RS = deep[:, 1:2] * across_S
     pocket_y_RS = lip_line(pocket_x_RS) * 1.0 + deep[:, 2:3] * t_S
@@ -139,7 +139,7 @@ def _mouth() -> Patch:
 
     rows = [np.stack([x_RS, y_RS, z_RS], -1), np.stack([pocket_x_RS, pocket_y_RS, pocket_z_RS], -1)]
     vertices_V3 = np.concatenate([np.concatenate(rows).reshape(-1, 3), [[0, MOUTH_Y, pocket_z_RS.min() - 0.8]]])
-    rings, last = len(_SEAM) + len(_POCKET), len(vertices_V3) - 1
+    rings, last = len(SEAM) + len(POCKET), len(vertices_V3) - 1
     triangles_F3 = np.concatenate(
         [grid(rings, MOUTH_SAMPLES, closed=True), fan(np.arange(last - MOUTH_SAMPLES, last), last)]
     )
@@ -147,14 +147,14 @@ def _mouth() -> Patch:
     rise_RS = np.concatenate(
         [np.where(np.abs(y_RS - line_RS) > 0.8, y_RS - line_RS, half_R1 * up_S), np.tile(0.8 * up_S, (len(deep), 1))]
     )
-    inside_R = np.concatenate([np.zeros(len(_SEAM)), [0.25, 0.5, 0.7, 0.85, 1, 1, 1, 1]])
+    inside_R = np.concatenate([np.zeros(len(SEAM)), [0.25, 0.5, 0.7, 0.85, 1, 1, 1, 1]])
     return patch(
         "skin",
         vertices_V3,
         triangles_F3,
         color=SKIN,
         gloss=0,
-        seam=np.append(np.repeat([*_SEAM, *(deep[:, 0] / 10)], MOUTH_SAMPLES), -1),
+        seam=np.append(np.repeat([*SEAM, *(deep[:, 0] / 10)], MOUTH_SAMPLES), -1),
         rise=np.append(rise_RS.ravel(), 0),
         inside=np.append(np.repeat(inside_R, MOUTH_SAMPLES), 1),
     )
@@ -168,7 +168,7 @@ def _eye() -> Patch:
     upper_S, lower_S = lid_heights(EYE_HALF * across_S)
     edge_S2 = np.stack([EYE_HALF * across_S, np.where(up_S >= 0, upper_S, lower_S)], -1)
     rim_S2 = np.stack([np.where(across_S > 0, 2.5, 2.2) * across_S, np.where(up_S >= 0, 2.0, 1.85) * up_S], -1)
-    ring_R11 = np.array(_EYE_RINGS)[:, None, None]
+    ring_R11 = np.array(EYE_RINGS)[:, None, None]
     flat_RS2 = edge_S2 + (rim_S2 - edge_S2) * ring_R11
     x_RS, y_RS = eye_3[0] + flat_RS2[..., 0], eye_3[1] + flat_RS2[..., 1]
     z_RS = form.front(x_RS.ravel(), y_RS.ravel()).reshape(x_RS.shape)
@@ -180,17 +180,17 @@ def _eye() -> Patch:
     rows = [np.stack([x_RS, y_RS, z_RS], -1)]
 
     edge_S3 = rows[0][-1] - eye_3
-    for share, outwards in _LID_FOLD:
+    for share, outwards in LID_FOLD:
         radius = form.EYE_RADIUS + share * (form.LID_RADIUS - form.EYE_RADIUS)
         out_S3 = edge_S3 + np.stack([across_S, up_S, np.zeros(EYE_SAMPLES)], -1) * 0.35 * outwards
         rows.append((eye_3 + out_S3 / np.linalg.norm(out_S3, axis=1, keepdims=True) * radius)[None])
     vertices_V3 = np.concatenate(rows).reshape(-1, 3)
     rings = len(vertices_V3) // EYE_SAMPLES
-    ring_R = np.concatenate([_EYE_RINGS, np.zeros(len(_LID_FOLD))])
+    ring_R = np.concatenate([EYE_RINGS, np.zeros(len(LID_FOLD))])
     lid_RS = np.where(up_S >= 0, ramp(0.46, 0.04, ring_R[:, None]), ramp(0.75, 0.04, ring_R[:, None]) ** 1.2)
-    edge_R = np.concatenate([ramp(0.15, 0.02, _EYE_RINGS), np.ones(len(_LID_FOLD))])
-    crease_RS = np.concatenate([crease_RS, np.zeros((len(_LID_FOLD), EYE_SAMPLES))])
-    edge_R[len(_EYE_RINGS) :] *= 0.25  # the wet rim behind the lashes
+    edge_R = np.concatenate([ramp(0.15, 0.02, EYE_RINGS), np.ones(len(LID_FOLD))])
+    crease_RS = np.concatenate([crease_RS, np.zeros((len(LID_FOLD), EYE_SAMPLES))])
+    edge_R[len(EYE_RINGS) :] *= 0.25  # the wet rim behind the lashes
     dark_RS = edge_R[:, None] * np.where(up_S > -0.05, 0.5 + 0.5 * np.abs(up_S) ** 0.3, 0.25) + 0.40 * crease_RS
     return patch(
         "skin",
@@ -292,5 +292,5 @@ def _paint(vertices_V3: Floats, tags: dict[str, Floats], inside_V: Floats, edge_
 
 def inner_lips() -> tuple[int, int]:
     """Return the numbers of the vertices in the middle of the upper and the lower lip where the two touch."""
-    line = (len(_SEAM) - 1) * MOUTH_SAMPLES
+    line = (len(SEAM) - 1) * MOUTH_SAMPLES
     return line + MOUTH_SAMPLES // 4, line + 3 * MOUTH_SAMPLES // 4

@@ -21,7 +21,7 @@ SHOWN = 200
 _PICTURE = 224
 _WIDTH, _HEIGHT = 360, 120
 
-_STYLE = """
+STYLE = """
 :root { color-scheme: light dark; --ink: #1d2733; --paper: #fbfbf9; --line: #d8d8d2; --bar: #4a7a96; --bad: #a3352b; }
 @media (prefers-color-scheme: dark) {
   :root { --ink: #e3e6ea; --paper: #16191d; --line: #343a42; --bar: #7fb0cc; --bad: #ef8f84; }
@@ -49,7 +49,7 @@ def page(findings: Sequence[Finding], title: str) -> str:
     body = "".join(_section(finding) for finding in findings)
     return (
         f'<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><title>{escape(title)}</title>'
-        f'<meta name="viewport" content="width=device-width"><style>{_STYLE}</style></head><body>'
+        f'<meta name="viewport" content="width=device-width"><style>{STYLE}</style></head><body>'
         f"<h1>{escape(title)}</h1>{verdict}{body}<p><small>expclip check, version {__version__}</small></p>"
         "</body></html>\n"
     )
@@ -67,7 +67,7 @@ def _section(finding: Finding) -> str:
         f'<h3>Histograms</h3><div class="charts">{"".join(map(_chart, finding.histograms))}</div>'
         if finding.histograms
         else "",
-        _faces(finding.samples),
+        faces(finding.samples),
     ]
     return "".join(parts)
 
@@ -100,7 +100,8 @@ def _chart(chart: Histogram) -> str:
     )
 
 
-def _faces(samples: Iterable[Sample]) -> str:
+def faces(samples: Iterable[Sample]) -> str:
+    """Return samples as pictures with their words."""
     figures = [
         f"<figure>{_picture(sample)}<figcaption><strong>{escape(sample.title)}</strong>"
         + "".join(f"<p>{escape(line)}</p>" for line in sample.lines)

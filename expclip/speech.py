@@ -52,6 +52,9 @@ class SpeechEncoder(nn.Module):
 class LogMel(nn.Module):
     """Log-mel energies on a fixed scale: no statistics of the clip, so that the past never changes."""
 
+    overlap = _WINDOW - _MEL_HOP
+    """Samples before its own 10 ms that a frame hears."""
+
     def __init__(self, bands: int = 64) -> None:
         super().__init__()
         self.register_buffer("window", torch.hann_window(_WINDOW), persistent=False)
@@ -64,8 +67,11 @@ class LogMel(nn.Module):
 
         Windows of 25 ms every 10 ms; each ends with its own 10 ms, none looks ahead.
         """
-        padded = functional.pad(audio_BN, (_WINDOW - _MEL_HOP, 0))
-        frames = padded.unfold(-1, _WINDOW, _MEL_HOP) * self.window
+        return self.of_windows(functional.pad(audio_BN, (self.overlap, 0)))
+
+    def of_windows(self, padded_BN: torch.Tensor) -> torch.Tensor:
+        """Return (B, 2 T, M) for samples (B, overlap + 320 T), the first `overlap` of which came before."""
+        frames = padded_BN.unfold(-1, _WINDOW, _MEL_HOP) * self.window
         spectrum = torch.fft.rfft(frames, n=_FFT)
         power = spectrum.real.square() + spectrum.imag.square()
         mel_BTM: torch.Tensor = ((power @ self.bank + 1e-4).log() + 2) / 4
@@ -99,7 +105,12 @@ class Block(nn.Module):
     def forward(self, hidden_BTD: torch.Tensor, film: tuple[torch.Tensor, torch.Tensor] | None = None) -> torch.Tensor:
         """Return (B, T, D); `film` = (scale, shift), each (B, T, D), modulates what the dense layers see."""
         near_BDT = functional.pad(self.norm(hidden_BTD).transpose(1, 2), (self.left, self.right))
-        near_BTD = self.time(near_BDT).transpose(1, 2)
+        return self.dense(hidden_BTD, self.time(near_BDT).transpose(1, 2), film)
+
+    def dense(
+        self, hidden_BTD: torch.Tensor, near_BTD: torch.Tensor, film: tuple[torch.Tensor, ...] | None
+    ) -> torch.Tensor:
+        """Return (B, T, D) from the block's input and what its convolution made of it."""
         if film is not None:
             near_BTD = near_BTD * (1 + film[0]) + film[1]
         out_BTD: torch.Tensor = hidden_BTD + self.down(functional.gelu(self.up(near_BTD)))

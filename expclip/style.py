@@ -1,6 +1,8 @@
 """Style: what an expression prompt of any kind becomes, a direction in ExpCLIP's space and a strength."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -31,6 +33,52 @@ class Style:
     def scaled(self, intensity: float) -> "Style":
         """Return the same style at another intensity."""
         return replace(self, intensity=check_intensity(intensity))
+
+
+TRANSITION = 0.4
+"""Seconds over which one timed style turns into the next, unless told otherwise."""
+_LONGEST_TRANSITION = 60.0
+
+
+class StyleChange(NamedTuple):
+    """A style that begins at a second of the sound and is reached `transition` seconds later."""
+
+    second: float
+    style: Style
+    transition: float = TRANSITION
+
+
+TimedStyle = Sequence[StyleChange | tuple[float, Style]]
+
+
+def check_transition(transition: float) -> float:
+    """Return the seconds of a transition; raises BadRequestError unless they lie within 0..60."""
+    if not 0 <= transition <= _LONGEST_TRANSITION:  # NaN fails, too
+        raise BadRequestError(f"transition {transition!r} is outside 0..{_LONGEST_TRANSITION:g} s")
+    return float(transition)
+
+
+def timed(style: Style | TimedStyle) -> list[StyleChange]:
+    """Return the changes of a style that may change, in order of time; raises BadRequestError if there are none."""
+    if isinstance(style, Style):
+        return [StyleChange(0.0, style)]
+    changes = sorted((StyleChange(*entry) for entry in style), key=lambda change: change.second)
+    if not changes:
+        raise BadRequestError("the list of timed styles is empty")
+    for change in changes:
+        check_transition(change.transition)
+        if not np.isfinite(change.second):
+            raise BadRequestError(f"style at {change.second!r} s: not a time")
+    return changes
+
+
+def vectors(changes: Sequence[StyleChange], second_T: np.ndarray[Any, Any]) -> FloatArray:
+    """Return the style vector (T, D) at each second; the first style holds from the start."""
+    vector_TD = np.broadcast_to(changes[0].style.vector_D, (len(second_T), len(changes[0].style.vector_D)))
+    for second, style, transition in changes[1:]:
+        share_T = np.clip((second_T - second) / max(transition, 1e-6), 0, 1).astype(np.float32)[:, None]
+        vector_TD = vector_TD * (1 - share_T) + style.vector_D * share_T
+    return np.array(vector_TD, np.float32)
 
 
 def check_intensity(intensity: float) -> float:

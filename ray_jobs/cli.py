@@ -46,7 +46,10 @@ JOBS = {
         "ray_jobs.train_critic", "CLIPS and TRACKS -> a critic that knows whether lips and sound agree"
     ),
     "train-generator": Job("ray_jobs.train_generator", "CLIPS, TRACKS and TEAD -> the generator", output="checkpoint"),
-    "evaluate": Job("ray_jobs.evaluate", "a checkpoint and held-out clips -> the quality table", output="report"),
+    "train-evaluator": Job("ray_jobs.train_evaluator", "TEAD, CLIPS and TRACKS -> the judge that `evaluate` uses"),
+    "evaluate": Job(
+        "ray_jobs.evaluate", "a checkpoint and held-out clips -> one report", ("checkpoint",), output="report"
+    ),
 }
 _ANIMATE = Job("ray_jobs.animate", "speech and prompts -> animations")
 

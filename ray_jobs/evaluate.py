@@ -1,4 +1,7 @@
-"""Job `evaluate`: a checkpoint and held-out clips -> the quality table. `expclip evaluate --set clips=['FOLDER']`."""
+"""Job `evaluate`: a checkpoint and held-out clips -> one report. `expclip evaluate [CHECKPOINT] --set clips=[FOLDER]`.
+
+Prints every figure with its 95 % interval; `-o` writes the report as .json or, with plots and faces, as .html.
+"""
 
 from dataclasses import dataclass
 from typing import Any, Literal
@@ -12,15 +15,25 @@ class Config:
     clips: tuple[str, ...] = ()  # folders with clips/ and, for motion, tracks/; their clips of the split are used
     split: Literal["test", "val"] = "test"  # val is for choosing settings, test for what is published
     limit: int = 100  # clips of each folder at most, the first by name
-    report: str | None = None  # JSON file to write; default: only print
+    texts: int = 0  # TEAD records of the split whose texts are animated; 0: all
+    ict: str = ""  # ICT-FaceKit folder of .obj files, or the same as .npz, to measure on beside our own head
+    tead: str = ""  # folder of TEAD records, or several with commas; empty: the set that ships
+    judge: str = ""  # checkpoint with an evaluator; empty: the one that ships
+    report: str = ""  # .json or .html to write; empty: only print
+    seed: int = 0
 
 
 def run(config: Config) -> dict[str, Any]:
-    """Measure, print the table, write the report; return the figures."""
+    """Measure, print the table, write the report; return it, with how many clips could not be read (`failed`)."""
     from expclip import animator, evaluate
 
-    figures = evaluate.evaluate(animator.load(config.checkpoint), config.clips, limit=config.limit, split=config.split)
-    print(evaluate.table(figures))
     if config.report:
-        evaluate.write_report(config.report, figures)
-    return figures
+        evaluate.check_path(config.report)
+    named = {name: getattr(config, name) for name in ("split", "limit", "texts", "ict", "tead", "judge", "seed")}
+    options = evaluate.Options(config.clips, **named)
+    evaluate.check(options)
+    report = evaluate.evaluate(animator.load(config.checkpoint), options)
+    print(evaluate.table(report), flush=True)
+    if config.report:
+        evaluate.write_report(config.report, report)
+    return report

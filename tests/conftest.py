@@ -133,6 +133,42 @@ def make_video() -> Callable[..., str]:
     return make
 
 
+@pytest.fixture
+def animator() -> Any:
+    """An Animator of tiny random models, style vectors of 8 places, without a text tower.
+
+    Texts are embedded by their length, expressions by the first places of the vector; `encoded` lists the texts.
+    """
+    import torch
+
+    from expclip.animator import Animator
+    from expclip.generator import Generator, GeneratorConfig
+    from expclip.rig import load_rig
+
+    rig, places = load_rig(), 8
+
+    class FakeExpCLIP(torch.nn.Module):
+        encoded: list[str] = []
+
+        def encode_text(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
+            self.encoded = [*self.encoded, *texts]
+            vectors = torch.stack([torch.linspace(-1, 1, places) * len(t) + torch.arange(places) for t in texts])
+            return torch.nn.functional.normalize(vectors, dim=-1), torch.full((len(texts),), 0.8)
+
+        def encode_expression(self, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            return torch.nn.functional.normalize(weights[:, -places:] + 0.1, dim=-1), weights.amax(-1)
+
+        def decode_expression(self, vector: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+            weights = torch.zeros(*vector.shape[:-1], len(rig))
+            weights[..., rig.indices(("browInnerUp", "mouthSmileLeft"))] = vector[..., -2:].clamp(0, 1)
+            return weights, weights
+
+    torch.manual_seed(0)
+    generator = Generator(GeneratorConfig(width=16, encoder_blocks=3, blocks=2, style=places))
+    fake: Any = FakeExpCLIP()
+    return Animator(fake, generator, digest="tiny")
+
+
 @pytest.fixture(scope="session")
 def babble() -> np.ndarray[Any, Any]:
     """Two seconds of speech-like sound at 16 kHz, samples (32000,): syllables of a buzz, silence at both ends."""

@@ -38,3 +38,52 @@ def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("whisper") / "w.safetensors"
     save_file({k: v.contiguous() for k, v in WhisperEncoder(shape).state_dict().items()}, path)
     return str(path)
+
+
+@pytest.fixture(scope="session")
+def toy_corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Six clips of 3 s of two speakers: bursts of noise with a B before each, and a face whose jaw follows the sound.
+
+    Four are for training, one is a neutral test clip, one a test clip acted as happy, whose brow is measured, too.
+    """
+    import numpy as np
+
+    from expclip import corpora, media
+    from expclip.rig import load_rig
+    from expclip.schema import CLIPS, TRACKS
+
+    folder, rig = tmp_path_factory.mktemp("toys") / "toy", load_rig()
+    random, rows, tracks = np.random.default_rng(0), [], []
+    for k in range(6):
+        loud_T = (np.sin(np.arange(150) / (5 + k)) > 0).astype(np.float32)
+        sound = (0.2 * np.repeat(loud_T, 320) * random.standard_normal(48_000)).astype(np.float32)
+        media.write_audio(str(folder / "audio" / f"c{k}.wav"), sound)
+        weights_TC = rig.zeros(150)
+        weights_TC[:, rig.index("jawOpen")] = 0.4 * np.convolve(loud_T, np.ones(5) / 5, "same")
+        weights_TC[:, rig.index("browInnerUp")] = 0.5 * (k == 5)
+        weights_TC[:, rig.index("mouthPucker")] = 0.9  # not in the mask: not known
+        starts = np.flatnonzero(np.diff(loud_T) > 0) / 50
+        rows.append(dict.fromkeys(CLIPS.names, "") | {
+            "clip_id": f"c{k}", "corpus": "toy", "speaker": f"s{k % 2}", "split": "test" if k > 3 else "train",
+            "audio": f"audio/c{k}.wav", "start": 0.0, "end": float("nan"),
+            "phones": json.dumps([[float(s), float(s) + 0.06, "B"] for s in starts]),
+            "emotion": "happiness" if k == 5 else "neutral", "prompt": "very happy" if k == 5 else "",
+        })  # fmt: skip
+        tracks.append({
+            "clip_id": f"c{k}", "fps": 50.0, "weights": list(weights_TC), "valid": [True] * 140 + [False] * 10,
+            "mask": ["jawOpen", "browInnerUp"], "extractor": "toy",
+        })  # fmt: skip
+    corpora.write_table(str(folder / "clips" / "0.parquet"), rows, CLIPS)
+    corpora.write_table(str(folder / "tracks" / "0.parquet"), tracks, TRACKS)
+    return str(folder)
+
+
+@pytest.fixture(scope="session")
+def few_records(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """Folder with the first sixty records of TEAD, of every split."""
+    from importlib import resources
+
+    lines = (resources.files("expclip") / "data" / "tead" / "A.jsonl").read_text("utf-8").splitlines()
+    folder = tmp_path_factory.mktemp("few")
+    (folder / "A.jsonl").write_text("\n".join(lines[:60]) + "\n", "utf-8")
+    return str(folder)

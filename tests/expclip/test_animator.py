@@ -5,13 +5,11 @@ from typing import Any
 
 import numpy as np
 import pytest
-import torch
 
 from expclip import animator as animators
 from expclip import checkpoint, media
 from expclip.animator import Animator
 from expclip.errors import BadRequestError
-from expclip.generator import Generator, GeneratorConfig
 from expclip.postprocess import PostOptions
 from expclip.rig import load_rig
 from expclip.style import Style
@@ -19,37 +17,6 @@ from expclip.style import Style
 RIG = load_rig()
 D = 8
 OFF = PostOptions(smoothing=False, silence=False, closure=False, blinks=False, limit=False, clamp=False)
-
-
-class FakeExpCLIP(torch.nn.Module):
-    """Texts by their length, expressions by the first places of the vector: no text tower to load."""
-
-    encoded: list[str]
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.encoded = []
-
-    def encode_text(self, texts: list[str]) -> tuple[torch.Tensor, torch.Tensor]:
-        self.encoded += texts
-        vectors = torch.stack([torch.linspace(-1, 1, D) * len(t) + torch.arange(D) for t in texts])
-        return torch.nn.functional.normalize(vectors, dim=-1), torch.full((len(texts),), 0.8)
-
-    def encode_expression(self, weights: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        return torch.nn.functional.normalize(weights[:, -D:] + 0.1, dim=-1), weights.amax(-1)
-
-    def decode_expression(self, vector: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        weights = torch.zeros(*vector.shape[:-1], len(RIG))
-        weights[..., RIG.indices(("browInnerUp", "mouthSmileLeft"))] = vector[..., -2:].clamp(0, 1)
-        return weights, weights
-
-
-@pytest.fixture
-def animator() -> Animator:
-    torch.manual_seed(0)
-    generator = Generator(GeneratorConfig(width=16, encoder_blocks=3, blocks=2, style=D))
-    fake: Any = FakeExpCLIP()
-    return Animator(fake, generator, digest="tiny")
 
 
 def noise(seconds: float, seed: int = 0) -> np.ndarray:

@@ -81,3 +81,52 @@ def test_intensity_monotonicity_is_a_rank_correlation(motions: tuple[float, ...]
 def test_sync_offset_finds_the_delay(late: int) -> None:
     level_T = np.convolve(RNG.random(200), np.ones(5) / 5, "same").astype(np.float32)
     assert metrics.sync_offset(np.roll(level_T, late), level_T, fps=50) == pytest.approx(20 * late)
+
+
+def test_weight_errors_are_zero_for_the_truth_and_count_the_channels_asked_for() -> None:
+    truth = RNG.uniform(0.5, 1, (20, 52)).astype(np.float32)
+    assert metrics.weight_errors(truth, truth, range(52)) == {"euclidean": 0, "mean": 0}
+    guess = truth.copy()
+    guess[:, 3], guess[:, 4], guess[:, 9] = truth[:, 3] + 0.3, truth[:, 4] - 0.4, 7
+    found = metrics.weight_errors(guess[:15], truth, (3, 4))
+    assert found == {"euclidean": pytest.approx(0.5, abs=1e-5), "mean": pytest.approx(0.35, abs=1e-5)}
+    assert metrics.expression_intensity_error(guess, truth, (3, 4)) == pytest.approx(0.1, abs=1e-4)
+
+
+def test_rig_dynamics_difference_is_positive_where_the_guess_moves_too_little() -> None:
+    truth = np.tile([[0.0], [0.4]], (10, 52)).astype(np.float32)
+    assert metrics.rig_dynamics_difference(truth / 2, truth, (1, 2)) == pytest.approx(0.1)
+    assert metrics.rig_dynamics_difference(truth, truth / 2, (1, 2)) == pytest.approx(-0.1)
+
+
+@pytest.mark.parametrize(("hertz", "share"), [(2.0, 0.0), (12.0, 1.0)])
+def test_fast_energy_is_that_above_eight_hertz(hertz: float, share: float) -> None:
+    wave = np.sin(2 * np.pi * hertz * np.arange(90) / 30)[:, None].astype(np.float32)
+    assert metrics.fast_energy_share(wave, 30) == pytest.approx(share, abs=0.01)
+    assert np.isnan(metrics.fast_energy_share(np.ones((30, 2), np.float32), 30))
+    assert metrics.max_speed(np.array([[0.0], [0.2], [0.1]], np.float32), 30) == pytest.approx(6)
+
+
+def test_closure_timing_is_signed_and_takes_the_middle_of_a_plateau() -> None:
+    gap_T = np.full(60, 8.0, np.float32)
+    phones = [(0.4, 0.5, "M"), (1.2, 1.3, "P")]
+    gap_T[13:17] = 0.0  # 0.433 to 0.533 s: middle 0.483
+    gap_T[35] = 1.0  # 1.167 s
+    late, early = metrics.closure_timing(gap_T, phones, fps=30)
+    assert late == pytest.approx(1000 * (14.5 / 30 - 0.45))
+    assert early == pytest.approx(1000 * (35 / 30 - 1.25))
+    assert metrics.closure_timing(gap_T, [], fps=30) == []
+
+
+def test_units_that_share_a_shape_are_one_and_some_are_not_scored() -> None:
+    face = load_rig().weights({"mouthSmileLeft": 0.5, "mouthPressLeft": 0.4, "jawOpen": 0.3, "browInnerUp": 0.15})
+    named, shown = metrics.units_named_and_shown({"AU12": 0.5, "AU23": 0.4, "AU26": 0.5, "AU1": 0.2, "AU11": 1}, face)
+    assert named == {"AU12", "AU24", "AU25", "AU1"}
+    assert shown == {"AU12", "AU24", "AU25"}
+    assert "AU1" in metrics.units_named_and_shown((), face, tau=0.1)[1]
+
+
+def test_sync_offset_of_what_is_still_or_too_short_is_unknown() -> None:
+    moving = RNG.random(60).astype(np.float32)
+    assert np.isnan(metrics.sync_offset(np.ones(60, np.float32), moving, fps=30))
+    assert np.isnan(metrics.sync_offset(moving[:8], moving[:8], fps=30))

@@ -163,7 +163,7 @@ def changed(*change: str) -> tuple[str, ...]:
         (("extract", "ckpt", "-o", "out", "--set", "options.fps=0"), "fps 0"),
         (("extract", "ckpt", "-o", "out", "--set", "options.gate.turn=5"), "gate.turn is two values"),
         (("rig", "arkit53"), "unknown rig 'arkit53'"),
-        (("evaluate", "a"), "surplus argument 'a'"),
+        (("evaluate", "a", "b"), "surplus argument 'b'"),
         (("evaluate", "--recipe", "none.toml"), "no such recipe"),
         (("dance",), "invalid choice: 'dance'"),
         ((), "required: VERB"),
