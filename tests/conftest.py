@@ -199,7 +199,7 @@ def tiny_bert(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def speech_corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
+def toy_corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Seven clips of 2 s: bursts of noise with a B before each, the jaw follows the sound; c0 is angry by its units."""
     from expclip import corpora, media
     from expclip.rig import load_rig

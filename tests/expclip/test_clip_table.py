@@ -45,8 +45,8 @@ def sound(tmp_path: Path) -> str:
     return "a.wav"
 
 
-def test_clips_carry_mask_validity_phones_and_feeling(speech_corpus: str) -> None:
-    table, figures = clip_table.load({"toy": speech_corpus})
+def test_clips_carry_mask_validity_phones_and_feeling(toy_corpus: str) -> None:
+    table, figures = clip_table.load({"toy": toy_corpus})
     assert figures == {}
     assert [entry.clip_id for entry in table.entries] == [f"c{k}" for k in range(7)]
     first, last = table.clip(0), table.clip(5)
@@ -60,8 +60,8 @@ def test_clips_carry_mask_validity_phones_and_feeling(speech_corpus: str) -> Non
     assert len(table.only("train", most=2, corpus="toy")) == 2
 
 
-def test_a_table_travels_without_the_clips_it_holds(speech_corpus: str) -> None:
-    table, _ = clip_table.load({"toy": speech_corpus})
+def test_a_table_travels_without_the_clips_it_holds(toy_corpus: str) -> None:
+    table, _ = clip_table.load({"toy": toy_corpus})
     before = len(pickle.dumps(table))
     loaded = table.clip(3)
     assert table.clip(3) is loaded

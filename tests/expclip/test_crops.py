@@ -19,8 +19,8 @@ STILL = Variation(0, 0, 0, 0, 0, 0, 0, 0)
 
 
 @pytest.fixture
-def table(speech_corpus: str) -> ClipTable:
-    return clip_table.load({"toy": speech_corpus})[0]
+def table(toy_corpus: str) -> ClipTable:
+    return clip_table.load({"toy": toy_corpus})[0]
 
 
 def test_labels_follow_the_sound_when_its_speed_changes(table: ClipTable) -> None:
@@ -53,12 +53,12 @@ def test_a_batch_falls_into_parts(table: ClipTable) -> None:
     assert batch.parts(1) == [batch]
 
 
-def test_a_clip_that_cannot_be_read_is_named_and_drawn_again(speech_corpus: str, tmp_path: Path) -> None:
-    rows, _ = corpora.read(speech_corpus)
+def test_a_clip_that_cannot_be_read_is_named_and_drawn_again(toy_corpus: str, tmp_path: Path) -> None:
+    rows, _ = corpora.read(toy_corpus)
     for row in rows[1:]:
         row["audio"] = str(tmp_path / "gone.wav")
     corpora.write_table(str(tmp_path / "clips" / "0.parquet"), rows, CLIPS)
-    (tmp_path / "tracks").symlink_to(Path(speech_corpus) / "tracks")
+    (tmp_path / "tracks").symlink_to(Path(toy_corpus) / "tracks")
     table = clip_table.load({"toy": str(tmp_path)})[0]
     drawn = [Sampler(ClipTable(table.entries[:2], table.orders, table.rig), {"toy": 1.0}, seed=0, steps=20)]
     rows_ = drawn[0].rows(0, range(8))
@@ -78,8 +78,8 @@ def test_one_short_clip_is_enough(table: ClipTable) -> None:
         Sampler(ClipTable((), {}, table.rig), {}, seed=0, steps=10)
 
 
-def test_shares_mix_corpora(speech_corpus: str) -> None:
-    both, _ = clip_table.load({"a": speech_corpus, "b": speech_corpus})
+def test_shares_mix_corpora(toy_corpus: str) -> None:
+    both, _ = clip_table.load({"a": toy_corpus, "b": toy_corpus})
     sampler = Sampler(both.only("train"), {"a": 3.0, "b": 1.0}, seed=0, steps=5, variation=STILL)
     chances = np.diff(np.concatenate([[0], sampler._until]))
     names = np.array([entry.corpus for entry in sampler.table.entries])

@@ -20,9 +20,9 @@ JAW = load_rig().index("jawOpen")
 
 
 @pytest.fixture
-def learner(speech_corpus: str, toy_expclip: str, toy_tead: str) -> Callable[..., Learner]:
+def learner(toy_corpus: str, toy_expclip: str, toy_tead: str) -> Callable[..., Learner]:
     """A function (**settings): a tiny learner."""
-    return functools.partial(_learner, speech_corpus, toy_expclip, toy_tead)
+    return functools.partial(_learner, toy_corpus, toy_expclip, toy_tead)
 
 
 def _learner(corpus: str, expclip: str, records: str, **given: Any) -> Learner:
@@ -32,8 +32,8 @@ def _learner(corpus: str, expclip: str, records: str, **given: Any) -> Learner:
 
 
 @pytest.fixture
-def sampler(speech_corpus: str) -> Sampler:
-    return Sampler(clip_table.load({"toy": speech_corpus})[0].only("train"), {"toy": 1.0}, seed=0, steps=50)
+def sampler(toy_corpus: str) -> Sampler:
+    return Sampler(clip_table.load({"toy": toy_corpus})[0].only("train"), {"toy": 1.0}, seed=0, steps=50)
 
 
 def test_no_loss_reaches_channels_outside_the_mask(learner: Callable[..., Learner], sampler: Sampler) -> None:

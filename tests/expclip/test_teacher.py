@@ -12,8 +12,8 @@ from expclip.errors import BadRequestError
 from expclip.speech import HOP, whisper_from_safetensors
 
 
-def test_features_stand_where_the_crops_do_and_are_kept(speech_corpus: str, tiny_whisper: str, tmp_path: Path) -> None:
-    table = clip_table.load({"toy": speech_corpus})[0].only("train")
+def test_features_stand_where_the_crops_do_and_are_kept(toy_corpus: str, tiny_whisper: str, tmp_path: Path) -> None:
+    table = clip_table.load({"toy": toy_corpus})[0].only("train")
     path = teacher.path_of(tiny_whisper, table, str(tmp_path))
     teacher.make(tiny_whisper, table, path, "cpu")
     made = Path(path).stat().st_mtime_ns
@@ -32,7 +32,7 @@ def test_features_stand_where_the_crops_do_and_are_kept(speech_corpus: str, tiny
     assert rows["teacher"].shape == (3, 30, 64)
 
 
-def test_the_file_must_be_local(speech_corpus: str) -> None:
-    table = clip_table.load({"toy": speech_corpus})[0]
+def test_the_file_must_be_local(toy_corpus: str) -> None:
+    table = clip_table.load({"toy": toy_corpus})[0]
     with pytest.raises(BadRequestError, match="kept in a local folder"):
         teacher.path_of("w", table, "s3://bucket/run")

@@ -20,9 +20,9 @@ Make = Callable[..., Config]
 
 
 @pytest.fixture
-def settings(speech_corpus: str, toy_expclip: str, toy_tead: str) -> Make:
+def settings(toy_corpus: str, toy_expclip: str, toy_tead: str) -> Make:
     """Settings of a run of a second."""
-    return functools.partial(_settings, speech_corpus, toy_expclip, toy_tead)
+    return functools.partial(_settings, toy_corpus, toy_expclip, toy_tead)
 
 
 def _settings(corpus: str, expclip: str, records: str, **given: Any) -> Config:
@@ -121,7 +121,7 @@ def test_a_teacher_is_learnt_from_and_its_features_are_kept(settings: Make, tiny
     assert len(list(tmp_path.glob("*.f16"))) == 1
 
 
-def test_what_cannot_be_trained_on_is_refused(settings: Make, speech_corpus: str, tmp_path: Path) -> None:
+def test_what_cannot_be_trained_on_is_refused(settings: Make, toy_corpus: str, tmp_path: Path) -> None:
     (tmp_path / "other").mkdir()
     for wrong, why in (
         ({"shares": {"mead": 1.0}}, "shares name"),

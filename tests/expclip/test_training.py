@@ -66,12 +66,10 @@ def together(world: int, *arguments: str) -> list[dict[str, list[float]]]:
     return [json.loads(out.splitlines()[-1]) for out, _ in ends]
 
 
-def test_two_processes_take_the_steps_of_one(
-    speech_corpus: str, toy_expclip: str, toy_tead: str, tiny_bert: str
-) -> None:
+def test_two_processes_take_the_steps_of_one(toy_corpus: str, toy_expclip: str, toy_tead: str, tiny_bert: str) -> None:
     """For ExpCLIP whatever the losses (all features are gathered), for the generator where each crop counts alike."""
-    (one,) = together(1, speech_corpus, toy_expclip, toy_tead, tiny_bert)
-    first, second = together(2, speech_corpus, toy_expclip, toy_tead, tiny_bert)
+    (one,) = together(1, toy_corpus, toy_expclip, toy_tead, tiny_bert)
+    first, second = together(2, toy_corpus, toy_expclip, toy_tead, tiny_bert)
     assert second == {}
     assert len(one["expclip"]) == len(one["generator"]) == 3
     for kind, losses in one.items():

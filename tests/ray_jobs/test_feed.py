@@ -11,8 +11,8 @@ from ray_jobs import feed
 
 
 @pytest.mark.ray
-def test_crops_come_in_order_and_as_made_here(data_context: Any, speech_corpus: str) -> None:
-    sampler = Sampler(clip_table.load({"toy": speech_corpus})[0], {"toy": 1.0}, seed=0, steps=20)
+def test_crops_come_in_order_and_as_made_here(data_context: Any, toy_corpus: str) -> None:
+    sampler = Sampler(clip_table.load({"toy": toy_corpus})[0], {"toy": 1.0}, seed=0, steps=20)
     numbers, slots = range(3, 63), (1, 3, 5)
     found = list(feed.crops(sampler, numbers, slots, 1))
     assert len(found) == 60

@@ -29,9 +29,9 @@ Make = Callable[..., Config]
 
 
 @pytest.fixture
-def settings(speech_corpus: str, toy_expclip: str, toy_tead: str, tmp_path: Path) -> Make:
+def settings(toy_corpus: str, toy_expclip: str, toy_tead: str, tmp_path: Path) -> Make:
     """Settings in which each crop counts alike, so that any number of workers takes the same steps."""
-    return functools.partial(_settings, speech_corpus, toy_expclip, toy_tead, str(tmp_path / "out"))
+    return functools.partial(_settings, toy_corpus, toy_expclip, toy_tead, str(tmp_path / "out"))
 
 
 def _settings(corpus: str, expclip: str, records: str, output: str, **given: Any) -> Config:
@@ -155,9 +155,9 @@ def test_workers_of_which_one_is_killed_take_the_steps_of_one(ray_local: Any, se
 
 @pytest.mark.ray
 def test_what_workers_and_loaders_refuse_is_told_in_one_line(
-    ray_local: Any, settings: Make, speech_corpus: str, tmp_path: Path
+    ray_local: Any, settings: Make, toy_corpus: str, tmp_path: Path
 ) -> None:
-    shutil.copytree(speech_corpus, tmp_path / "mute")
+    shutil.copytree(toy_corpus, tmp_path / "mute")
     shutil.rmtree(tmp_path / "mute" / "audio")
     with pytest.raises(BadRequestError, match="8 clips one after another cannot be read, the last one: c.: no"):
         train_generator.run(settings(corpora={"toy": str(tmp_path / "mute")}, scale=Scale(workers=1, cpus=0.5)))
