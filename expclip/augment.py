@@ -133,14 +133,16 @@ class Palette:
 
 
 @torch.inference_mode()
-def palette(model: "ExpCLIP", records: "Iterable[Record]", *, most_texts: int = 0, batch: int = 64) -> Palette:
-    """Return the styles of TEAD records: of their expressions, then of their texts of every kind.
+def palette(
+    model: "ExpCLIP", records: "Iterable[Record]", *, kinds: Sequence[str] = (), most_texts: int = 0, batch: int = 64
+) -> Palette:
+    """Return the styles of TEAD records: of their expressions, then of their texts of some kinds (none named: all).
 
     Everything is encoded once by the frozen ExpCLIP, texts of like length together. `most_texts` keeps that many,
     spread over all lengths and with them all kinds; 0 keeps every one.
     """
     records = list(records)
-    texts = [text for r in records for text in r.texts.values()]
+    texts = [text for r in records for kind, text in r.texts.items() if not kinds or kind in kinds]
     texts = sorted(dict.fromkeys(texts), key=len)
     if most_texts:
         texts = texts[:: -(-len(texts) // most_texts)]

@@ -99,6 +99,13 @@ def sync(heard_BTE: torch.Tensor, seen_BTE: torch.Tensor, counted_BT: torch.Tens
     return loss
 
 
+def speaking(weights_BTC: torch.Tensor, taught_BTC: torch.Tensor) -> torch.Tensor:
+    """Return which steps (B, T) count, 0 or 1: the face was measured there, and it moves within 100 ms around."""
+    moves_BT = weights_BTC.diff(dim=1, prepend=weights_BTC[:, :1]).abs().sum(-1)
+    near_BT = functional.max_pool1d(moves_BT[:, None], 5, 1, 2)[:, 0]
+    return (taught_BTC.any(-1) & (near_BT > 0.02)).float()
+
+
 @torch.inference_mode()
 def offset(critic: SyncCritic, audio_N: torch.Tensor, weights_TC: torch.Tensor, most: int = 15) -> tuple[float, float]:
     """Return how far the mouth comes after the sound in ms, and how sure that is.

@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 import torch
 from torch import nn
 
-from expclip import action_units, augment, checkpoint, motion_losses, tead, training
+from expclip import action_units, augment, checkpoint, critic, motion_losses, tead, training
 from expclip.augment import Palette
+from expclip.critic import SyncCritic
 from expclip.crops import Batch, slot_random
 from expclip.generator import Generator
 from expclip.model import ExpCLIP
@@ -44,8 +45,12 @@ class Learner(nn.Module):
         self.heads = Heads(self.generator.encoder.width, teacher_width).to(model.device)
         records = tead.load(settings.tead or None, split="train")
         self.styles: Palette | None = (
-            augment.palette(model, records, most_texts=settings.texts) if settings.epa.share else None
+            augment.palette(model, records, kinds=settings.kinds, most_texts=settings.texts)
+            if settings.epa.share
+            else None
         )
+        judges = settings.critic and settings.losses.sync
+        self._critic = (_critic(settings).to(model.device) if judges else None,)  # in a tuple, as the model is
         self._counts = (motion_losses.channel_weights(self.generator.rig).to(model.device),)
         self._acted_styles: dict[str, torch.Tensor] = {}
         encoder = self.generator.encoder
@@ -100,9 +105,11 @@ class Learner(nn.Module):
             "phones": lambda: motion_losses.phones(phones_BTP, batch.phone_BT),
             "distillation": lambda: _distillation(taught_BTF, batch.teacher_BTF, features_BTF),
             "style": lambda: self._style_loss(guess_BTC, style_BTD, batch.weights_BTC),
+            "sync": lambda: self._sync_loss(guess_BTC, batch),
         }
         weights = self.settings.losses
-        losses = {name: loss() for name, loss in all_losses.items() if getattr(weights, name)}
+        given = {name: loss for name, loss in all_losses.items() if name != "sync" or self._critic[0]}
+        losses = {name: loss() for name, loss in given.items() if getattr(weights, name)}
         total = torch.stack([getattr(weights, name) * loss for name, loss in losses.items()]).sum()
         return {"total": total, **losses}
 
@@ -147,6 +154,16 @@ class Learner(nn.Module):
         constant_B = (style_BTD - style_BTD[:, :1]).abs().amax((1, 2)) < 1e-6
         quiet_BT = (speech_BTC[..., self.generator.rig.index("jawOpen")] < 0.08).float() * constant_B[:, None]
         return motion_losses.style_consistency(self.expclip, guess_BTC, style_BTD[:, 0], quiet_BT)
+
+    def _sync_loss(self, guess_BTC: torch.Tensor, batch: Batch) -> torch.Tensor:
+        judge = self._critic[0]
+        assert judge is not None
+        counted_BT = critic.speaking(batch.weights_BTC, batch.taught_BTC)
+        return critic.sync(judge.hear(batch.audio_BN), judge.see(guess_BTC), counted_BT)
+
+
+def _critic(settings: "Config") -> SyncCritic:
+    return SyncCritic.from_part(checkpoint.load(settings.critic).part("critic"))
 
 
 def _initial(settings: "Config") -> Generator:

@@ -89,7 +89,8 @@ def fit(settings: Config, clips: ClipTable, report: Report | None = None) -> Syn
             )
         batch = sampler.batch(step, range(settings.batch), device)
         mouth_BTC = styled(batch, faces_NC, np.random.default_rng([settings.seed, step, 1]), settings.styled)
-        loss = critic.sync(model.hear(batch.audio_BN), model.see(mouth_BTC), speaking(batch))
+        counted_BT = critic.speaking(batch.weights_BTC, batch.taught_BTC)
+        loss = critic.sync(model.hear(batch.audio_BN), model.see(mouth_BTC), counted_BT)
         optimizer.zero_grad()
         loss.backward()  # type: ignore[no-untyped-call]
         torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -109,14 +110,6 @@ def styled(batch: Batch, faces_NC: FloatArray, random: np.random.Generator, shar
     drawn_BC = np.clip(faces_NC[random.integers(len(faces_NC), size=count)] * strength_B[:, None], 0, 1)
     face_BTC = torch.from_numpy(drawn_BC.astype(np.float32)).to(speech_BTC.device)[:, None].expand_as(speech_BTC)
     return augment.compose(speech_BTC, face_BTC, batch.closure_BT)
-
-
-def speaking(batch: Batch) -> torch.Tensor:
-    """Return which steps (B, T) count, 0 or 1: the mouth was measured, and it moves within 100 ms around."""
-    known_BT = batch.taught_BTC.any(-1)
-    moves_BT = batch.weights_BTC.diff(dim=1, prepend=batch.weights_BTC[:, :1]).abs().sum(-1)
-    near_BT = torch.nn.functional.max_pool1d(moves_BT[:, None], 5, 1, 2)[:, 0]
-    return (known_BT & (near_BT > 0.02)).float()
 
 
 def measure(model: SyncCritic, clips: Iterable[Clip]) -> dict[str, float]:

@@ -12,15 +12,16 @@ from dataclasses import dataclass, field
 
 import torch
 
-from expclip import checkpoint, clip_table, config, devices, held_out, storage, teacher, tead, training
+from expclip import checkpoint, clip_table, config, devices, storage, teacher, tead, training, validation
 from expclip.augment import EpaOptions
 from expclip.clip_table import ClipTable
 from expclip.crops import Batch, Sampler
-from expclip.errors import BadRequestError
+from expclip.errors import BadRequestError, unknown
 from expclip.generator import Generator, GeneratorConfig
 from expclip.generator_learner import Learner
 from expclip.model import ExpCLIP
 from expclip.sound_variation import Variation
+from expclip.tead import KINDS
 from expclip.training import Hooks, Optim, Plan
 
 FREE = ("checkpoint", "cache", "every", "minutes", "device", "loaders", "test_clips", "optim.save", "optim.keep")
@@ -38,6 +39,7 @@ class LossWeights:
     phones: float = 0.3
     distillation: float = 0.3
     style: float = 0.05
+    sync: float = 0.02  # counts only with a critic
 
 
 @dataclass(frozen=True)
@@ -52,7 +54,9 @@ class Config:
     whisper: str = ""  # safetensors of a Whisper encoder to distil from; empty: no teacher
     cache: str = ""  # local folder that keeps the teacher's features between runs; empty: in the run's folder
     tead: str = ""  # folder of TEAD records, or several with commas, of which `seed` is the set that ships; empty: seed
+    critic: str = ""  # checkpoint with a sync critic, which then teaches, too; empty: none
     texts: int = 3000  # most TEAD texts whose styles are drawn from, beside all expressions; 0: all
+    kinds: tuple[str, ...] = KINDS  # of those texts
     model: GeneratorConfig = field(default_factory=GeneratorConfig)
     epa: EpaOptions = field(default_factory=EpaOptions)
     variation: Variation = field(default_factory=Variation)
@@ -90,13 +94,18 @@ def check(settings: Config) -> dict[str, str]:
     """Return the digests of all data; raises BadRequestError for what cannot be trained on, before any work."""
     if not settings.corpora:
         raise BadRequestError("no corpora to train on; give corpora = {NAME = FOLDER, ...}")
-    unknown = set(settings.shares) - set(settings.corpora)
-    if unknown:
-        raise BadRequestError(f"shares name {sorted(unknown)}, but the corpora are {sorted(settings.corpora)}")
+    strange = set(settings.shares) - set(settings.corpora)
+    if strange:
+        raise BadRequestError(f"shares name {sorted(strange)}, but the corpora are {sorted(settings.corpora)}")
+    for kind in settings.kinds:
+        if kind not in KINDS:
+            raise unknown("kind of text", kind, KINDS)
     given = checkpoint.load(settings.expclip)
     given.part("expclip")
     if settings.initial:
         checkpoint.load(settings.initial).part("generator")
+    if settings.critic:
+        checkpoint.load(settings.critic).part("critic")
     if settings.whisper and not storage.exists(settings.whisper):
         raise BadRequestError(f"no such file: {settings.whisper}")
     table, _ = _table(settings)
@@ -153,17 +162,17 @@ def fit(settings: Config, hooks: Hooks | None = None) -> Fitted | None:
     plan = Plan(settings.steps, settings.look, minutes=settings.minutes)
     held = [table.only("val", corpus=name, most=settings.look_clips) for name in settings.corpora]
     stepper = learner.stepper(hooks)
-    course = training.fit(stepper, plan, feed, lambda mean: held_out.look(learner.averaged(mean), held), hooks)
+    course = training.fit(stepper, plan, feed, lambda mean: validation.look(learner.averaged(mean), held), hooks)
     if hooks.place.rank:
         return None
     generator = learner.averaged(course.kept or stepper.mean)
     if settings.closure_recall:
-        held_out.calibrate(generator, table.only("val"), settings.closure_recall)
+        validation.calibrate(generator, table.only("val"), settings.closure_recall)
     figures |= {f"{name}.unreadable": count for name, count in feed.unreadable().items()}
     for name in settings.corpora:
         for split in ("val", "test"):
             found = table.only(split, corpus=name, most=settings.test_clips)
-            figures |= {f"{split}.{name}.{key}": value for key, value in held_out.measure(generator, found).items()}
+            figures |= {f"{split}.{name}.{key}": value for key, value in validation.measure(generator, found).items()}
     return Fitted(generator, figures, stepper.done, course.seconds)
 
 

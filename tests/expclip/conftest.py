@@ -41,7 +41,7 @@ def tiny_whisper(tmp_path_factory: pytest.TempPathFactory) -> str:
 
 
 @pytest.fixture(scope="session")
-def toy_corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
+def face_corpus(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Six clips of 3 s of two speakers: bursts of noise with a B before each, and a face whose jaw follows the sound.
 
     Four are for training, one is a neutral test clip, one a test clip acted as happy, whose brow is measured, too.

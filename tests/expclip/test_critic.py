@@ -8,7 +8,6 @@ import torch
 
 from expclip import checkpoint, clip_table, corpora, critic, media, train_critic
 from expclip.critic import CriticConfig, SyncCritic
-from expclip.crops import Batch
 from expclip.errors import BadRequestError
 from expclip.rig import load_rig
 from expclip.schema import CLIPS, TRACKS
@@ -90,9 +89,7 @@ def test_only_a_moving_measured_mouth_counts() -> None:
     weights_BTC[0, 10:, JAW] = 0.5
     taught_BTC = torch.ones_like(weights_BTC, dtype=torch.bool)
     taught_BTC[0, 11:] = False
-    still_BT = torch.zeros(1, 20)
-    batch = Batch(0, (0,), torch.zeros(1, 6400), weights_BTC, taught_BTC, still_BT, still_BT, ("",), None)
-    assert train_critic.speaking(batch)[0].nonzero()[:, 0].tolist() == [8, 9, 10]
+    assert critic.speaking(weights_BTC, taught_BTC)[0].nonzero()[:, 0].tolist() == [8, 9, 10]
 
 
 def test_what_cannot_be_trained_on_is_refused(tmp_path: Path) -> None:

@@ -33,11 +33,11 @@ def animator(tiny_bert: str) -> Animator:
 
 
 @pytest.fixture(scope="module")
-def options(toy_corpus: str, few_records: str, tiny_bert: str, tmp_path_factory: pytest.TempPathFactory) -> Options:
+def options(face_corpus: str, few_records: str, tiny_bert: str, tmp_path_factory: pytest.TempPathFactory) -> Options:
     folder = str(tmp_path_factory.mktemp("judge"))
     torch.manual_seed(1)
     save(folder, {"evaluator": Evaluator(EvaluatorConfig(tower=tiny_bert, hidden=8, embedding=4)).to_part()}, {})
-    return Options([toy_corpus], limit=2, texts=4, tead=few_records, judge=folder)
+    return Options([face_corpus], limit=2, texts=4, tead=few_records, judge=folder)
 
 
 @pytest.fixture(scope="module")
@@ -140,8 +140,8 @@ def test_a_prompt_is_told_as_text(report: dict[str, Any]) -> None:
     assert "<b>" not in page
 
 
-def test_the_truth_itself_scores_best(animator: Animator, toy_corpus: str) -> None:
-    clip = held.load(toy_corpus, limit=1).clips[0]
+def test_the_truth_itself_scores_best(animator: Animator, face_corpus: str) -> None:
+    clip = held.load(face_corpus, limit=1).clips[0]
     assert clip.truth_TC is not None
     found = evaluate_motion.reduced([evaluate_motion.compare(clip, clip.truth_TC, [mesh.own()])], 0)
     for name in ("MBE", "LBE", "MLE", "EIE", "FRD", "LVE", "LVE-sq", "EVE", "MVE", "FDD", "MOD", "MTM"):
@@ -153,8 +153,8 @@ def test_the_truth_itself_scores_best(animator: Animator, toy_corpus: str) -> No
     assert late["MTM"][0] / late["MTM"][1] == pytest.approx(2000 / 30, abs=20)
 
 
-def test_a_face_is_animated_once_and_the_nearest_category_is_the_label(animator: Animator, toy_corpus: str) -> None:
-    clip, actor = held.load(toy_corpus, limit=1).clips[0], actors.Actor(animator)
+def test_a_face_is_animated_once_and_the_nearest_category_is_the_label(animator: Animator, face_corpus: str) -> None:
+    clip, actor = held.load(face_corpus, limit=1).clips[0], actors.Actor(animator)
     first = actor.face(clip, actor.style("happy"))
     assert actor.face(clip, actor.style("happy")) is first
     assert actor.face(clip, actor.style("happy").scaled(0)) is actor.face(clip, actor.zero)

@@ -15,8 +15,8 @@ RIG = load_rig()
 JAW, BROW = RIG.index("jawOpen"), RIG.index("browInnerUp")
 
 
-def test_clips_of_the_split_with_their_faces(toy_corpus: str) -> None:
-    corpus = held.load(toy_corpus, limit=9)
+def test_clips_of_the_split_with_their_faces(face_corpus: str) -> None:
+    corpus = held.load(face_corpus, limit=9)
     assert (corpus.name, [clip.clip_id for clip in corpus.clips]) == ("toy", ["c4", "c5"])
     assert corpus.seconds == 6
     calm, happy = corpus.clips
@@ -27,15 +27,15 @@ def test_clips_of_the_split_with_their_faces(toy_corpus: str) -> None:
     assert calm.truth_TC[:, JAW].max() == pytest.approx(0.4, abs=1e-3)
     assert sorted(calm.measured) == sorted((JAW, BROW))
     assert calm.span == slice(0, 84)  # valid up to 2.78 s
-    assert len(held.load(toy_corpus, limit=1).clips) == 1
+    assert len(held.load(face_corpus, limit=1).clips) == 1
     with pytest.raises(BadRequestError, match="holds no clip of the val split"):
-        held.load(toy_corpus, limit=9, split="val")
+        held.load(face_corpus, limit=9, split="val")
     with pytest.raises(BadRequestError, match="no .parquet file"):
         held.load("nowhere", limit=9)
 
 
-def test_only_the_measured_part_of_a_face_is_compared(toy_corpus: str) -> None:
-    clip = held.load(toy_corpus, limit=1).clips[0]
+def test_only_the_measured_part_of_a_face_is_compared(face_corpus: str) -> None:
+    clip = held.load(face_corpus, limit=1).clips[0]
     seen = clip.seen(np.ones((90, 52), np.float32))
     assert seen.shape == (84, 52)
     assert seen.sum(0).nonzero()[0].tolist() == sorted((JAW, BROW))
@@ -46,8 +46,8 @@ def test_the_longest_run_and_no_run() -> None:
     assert held.longest_run(np.zeros(4, bool)) == slice(0, 0)
 
 
-def test_rivals_know_the_train_clips(toy_corpus: str) -> None:
-    corpus = held.load(toy_corpus, limit=9)
+def test_rivals_know_the_train_clips(face_corpus: str) -> None:
+    corpus = held.load(face_corpus, limit=9)
     clip = corpus.clips[0]
     faces = {name: rival(clip) for name, rival in corpus.rivals.items()}
     assert sorted(faces) == ["loudness", "mean_clip", "mean_face"]
@@ -70,14 +70,14 @@ def test_the_face_comes_after_the_sound_by_the_offset() -> None:
     assert np.isnan(clip.offset(np.zeros(240, np.float32)))
 
 
-def test_a_cut_clip_is_shorter_and_has_no_truth(toy_corpus: str) -> None:
-    clip = held.cut(held.load(toy_corpus, limit=1).clips[0], 1.0)
+def test_a_cut_clip_is_shorter_and_has_no_truth(face_corpus: str) -> None:
+    clip = held.cut(held.load(face_corpus, limit=1).clips[0], 1.0)
     assert (clip.frames, clip.truth_TC) == (30, None)
 
 
-def test_a_clip_without_its_sound_is_told_and_the_others_stay(toy_corpus: str, tmp_path: Path) -> None:
+def test_a_clip_without_its_sound_is_told_and_the_others_stay(face_corpus: str, tmp_path: Path) -> None:
     folder = tmp_path / "toy"
-    shutil.copytree(toy_corpus, folder)
+    shutil.copytree(face_corpus, folder)
     (folder / "audio" / "c4.wav").unlink()
     corpus = held.load(str(folder), limit=9)
     assert [clip.clip_id for clip in corpus.clips] == ["c5"]

@@ -17,9 +17,9 @@ RIG = load_rig()
 
 
 @pytest.fixture
-def tiny(toy_corpus: str, few_records: str, tiny_bert: str) -> Config:
+def tiny(face_corpus: str, few_records: str, tiny_bert: str) -> Config:
     sizes = EvaluatorConfig(tower=tiny_bert, hidden=16, embedding=8, dropout=0.0)
-    return Config(corpora={"toy": toy_corpus}, tead=few_records, model=sizes, steps=6, every=3, batch=16, crop=20)
+    return Config(corpora={"toy": face_corpus}, tead=few_records, model=sizes, steps=6, every=3, batch=16, crop=20)
 
 
 def test_losses_fall_and_the_checkpoint_tells_its_story(tiny: Config, tmp_path: Path) -> None:
@@ -42,11 +42,11 @@ def test_the_same_seed_gives_the_same_evaluator(tiny: Config) -> None:
     assert not torch.equal(first["emotion.weight"], other["emotion.weight"])
 
 
-def test_composed_motions_hold_the_expression_and_the_speech(toy_corpus: str) -> None:
-    speech = train_evaluator.load_speech(toy_corpus, "train")
+def test_composed_motions_hold_the_expression_and_the_speech(face_corpus: str) -> None:
+    speech = train_evaluator.load_speech(face_corpus, "train")
     assert len(speech) == 4
     assert all(s.weights_TC[:, RIG.index("mouthPucker")].max() == 0 for s in speech)
-    assert len(train_evaluator.load_speech(toy_corpus, "test")) == 1  # the acted one is no neutral speech
+    assert len(train_evaluator.load_speech(face_corpus, "test")) == 1  # the acted one is no neutral speech
     brow = torch.from_numpy(RIG.weights({"browInnerUp": 0.6}))[None].repeat(8, 1)
     made = train_evaluator.compose(brow, speech, np.random.default_rng(0), 100)
     assert made.shape == (8, 100, 52)

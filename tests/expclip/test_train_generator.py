@@ -3,15 +3,19 @@
 import functools
 import json
 from collections.abc import Callable, Mapping
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
-from expclip import checkpoint, config, train_generator
+from expclip import checkpoint, config, tead, train_generator
+from expclip.critic import CriticConfig, SyncCritic
 from expclip.errors import BadRequestError
 from expclip.generator import Generator, GeneratorConfig
+from expclip.generator_learner import Learner
+from expclip.model import ExpCLIP
 from expclip.snapshots import Snapshots
 from expclip.train_generator import Config
 from expclip.training import Hooks, Optim
@@ -97,7 +101,7 @@ def test_the_weights_of_the_best_look_are_kept(settings: Make, monkeypatch: pyte
         seen.append(generator.speech.weight.clone())
         return {"val": next(scores)}
 
-    monkeypatch.setattr(train_generator.held_out, "look", look)
+    monkeypatch.setattr(train_generator.validation, "look", look)
     made = train_generator.fit(settings(steps=9, look=3))
     assert made
     assert torch.equal(made.generator.speech.weight, seen[1])
@@ -119,6 +123,34 @@ def test_a_teacher_is_learnt_from_and_its_features_are_kept(settings: Make, tiny
     train_generator.fit(made, Hooks(lambda _, found: seen.append(found["distillation"]), folder=str(tmp_path)))
     assert 0 < sum(seen[-5:]) < sum(seen[:5])
     assert len(list(tmp_path.glob("*.f16"))) == 1
+
+
+def test_a_critic_teaches_where_it_is_given(settings: Make, toy_expclip: str, tmp_path: Path) -> None:
+    torch.manual_seed(0)
+    judge = SyncCritic(CriticConfig(width=8, audio_blocks=1, mouth_blocks=1, embedding=4))
+    checkpoint.save(str(tmp_path), {"critic": judge.to_part()}, {})
+    found: list[Mapping[str, float]] = []
+    hooks = Hooks(report=lambda step, figures: found.append(figures))
+    train_generator.fit(settings(steps=2, look=0, critic=str(tmp_path)), hooks)
+    assert all(figures["sync"] > 0 for figures in found)
+    found.clear()
+    off = train_generator.LossWeights(sync=0)
+    train_generator.fit(settings(steps=1, look=0, critic=str(tmp_path), losses=off), hooks)
+    train_generator.fit(settings(steps=1, look=0), hooks)
+    assert not any("sync" in figures for figures in found)
+    with pytest.raises(BadRequestError, match="has no 'critic'"):
+        train_generator.check(settings(critic=toy_expclip))
+
+
+def test_styles_may_be_of_some_kinds_of_texts_alone(settings: Make, tmp_path: Path) -> None:
+    model = ExpCLIP.from_part(checkpoint.load(settings().expclip).part("expclip"))
+    lines = (resources.files("expclip") / "data" / "tead" / "A.jsonl").read_text("utf-8").splitlines()[:40]
+    (tmp_path / "A.jsonl").write_text("\n".join(lines), "utf-8")
+    made = [settings(tead=str(tmp_path), kinds=kinds, texts=0) for kinds in (tead.KINDS, ("tag",))]
+    every, tags = (Learner(each, model).styles for each in made)
+    assert every is not None
+    assert tags is not None
+    assert len(tags) < 0.6 * len(every)
 
 
 def test_what_cannot_be_trained_on_is_refused(settings: Make, toy_corpus: str, tmp_path: Path) -> None:
