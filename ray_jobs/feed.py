@@ -13,7 +13,7 @@ import pyarrow as pa
 from expclip.errors import BadRequestError
 
 CPUS = 1.0
-"""Of a loader."""
+"""Of a loader; its worker reserves them, else a worker could be placed where none are left for its loaders."""
 _AHEAD = 2
 """Batches that wait in the worker's process."""
 _BLOCKS = 50
@@ -37,7 +37,7 @@ def crops(sampler: Any, numbers: range, slots: Sequence[int], workers: int) -> I
         batch_size=1,
         batch_format="numpy",
         compute=rd.ActorPoolStrategy(size=max(1, workers)),
-        num_cpus=CPUS,
+        num_cpus=0,
     )
     batches = data.iter_batches(batch_size=len(slots), batch_format="numpy", prefetch_batches=_AHEAD)
     for number, columns in zip(numbers, _refusing(batches), strict=True):

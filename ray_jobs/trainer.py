@@ -226,7 +226,8 @@ def _fit(job: Job, folder: str, scale: Scale, ear: Any) -> dict[str, float]:
     logging.getLogger("ray.train").setLevel(logging.ERROR)
     notes = storage.join(folder, "ray")
     count = (scale.least, scale.workers) if scale.least else scale.workers
-    resources = {"CPU": scale.cpus} | ({"GPU": scale.gpus} if scale.gpus else {})
+    cpus = scale.cpus + getattr(job.settings, "loaders", 0) * feed.CPUS
+    resources = {"CPU": cpus} | ({"GPU": scale.gpus} if scale.gpus else {})
     trainer = torch_trainer(
         _loop,
         train_loop_config={"job": job, "folder": folder, "scale": scale, "ear": ear, "at": os.getcwd()},
@@ -243,6 +244,9 @@ def _fit(job: Job, folder: str, scale: Scale, ear: Any) -> dict[str, float]:
         returned = trainer.fit().return_value
     except rt.TrainingFailedError as error:
         reasons = [line.strip() for line in str(error).splitlines() if line.strip()]
+        refused = [reason for reason in reasons if f"{BadRequestError.__name__}: " in reason]
+        if refused:
+            raise BadRequestError(refused[-1].partition(f"{BadRequestError.__name__}: ")[2]) from error
         raise BadRequestError(
             f"training failed {scale.failures + 1} times ({reasons[-1]}); "
             "the same command goes on from its last snapshot"
@@ -313,6 +317,8 @@ def _loop(given: dict[str, Any]) -> dict[str, Any]:
     try:
         return {"figures": importlib.import_module(job.module).run(settings, hooks)}
     except BadRequestError as error:
+        if place.world > 1:  # the others may wait for this one: only Ray can end them
+            raise
         return {"refused": str(error)}
     finally:
         say(("ended", {"rank": place.rank, "mib": peak_mib()}))
