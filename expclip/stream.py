@@ -19,7 +19,7 @@ from expclip.postprocess import PostOptions
 from expclip.resampler import Resampler
 from expclip.rig import FloatArray
 from expclip.speech import HOP
-from expclip.stepper import ENDLESS
+from expclip.stepwise import ENDLESS
 from expclip.style import TRANSITION, Style, StyleChange, check_transition, timed
 
 KEPT = post.BACK + post.LOOKAHEAD

@@ -22,7 +22,7 @@ from expclip.postprocess import PostOptions
 from expclip.resampler import check_rate
 from expclip.rig import FloatArray
 from expclip.speech import HOP
-from expclip.stepper import Stepper
+from expclip.stepwise import StepwiseGenerator
 from expclip.stream import KEPT, Frames, Look, Stream
 from expclip.style import Style, TimedStyle, vectors
 
@@ -32,8 +32,8 @@ class Streamer:
 
     def __init__(self, animator: Animator) -> None:
         self.animator = animator
-        self.stepper = Stepper(animator.generator)
-        self.delay = self.stepper.lookahead + post.LOOKAHEAD
+        self.network = StepwiseGenerator(animator.generator)
+        self.delay = self.network.lookahead + post.LOOKAHEAD
         """Steps that a frame waits for after its own."""
 
     @property
@@ -50,13 +50,13 @@ class Streamer:
         check_rate(rate)
         check_fps(fps)
         return Stream(
-            changes, slot=self.stepper.open(), lookahead=self.stepper.lookahead, channels=len(self.animator.rig),
+            changes, slot=self.network.open(), lookahead=self.network.lookahead, channels=len(self.animator.rig),
             rate=rate, fps=fps, seed=seed, options=options or PostOptions(),
         )  # fmt: skip
 
     def close(self, stream: Stream) -> None:
         """Free what the streamer remembers of a stream, which cannot be used any more."""
-        self.stepper.close(stream.slot)
+        self.network.close(stream.slot)
 
     def frames(
         self, chunks: Iterable[FloatArray], style: Style | str | TimedStyle, *, rate: int = media.SAMPLE_RATE,
@@ -94,15 +94,15 @@ class Streamer:
         return sum(map(len, groups.values()))
 
     def _pass(self, group: list[Stream], n: int, options: PostOptions) -> None:
-        channels, lookahead = len(self.animator.rig), self.stepper.lookahead
+        channels, lookahead = len(self.animator.rig), self.network.lookahead
         for stream in group:
             if stream.fresh:
-                self.stepper.clear(stream.slot)
+                self.network.clear(stream.slot)
                 stream.fresh = False
         begin_B, steps_B = (np.array([getattr(s, name) for s in group]) for name in ("step", "steps"))
         audio_BN = np.stack([stream.take_audio(n * HOP) for stream in group])
         look = self._conditions(group, n)
-        motion = self.stepper.step(
+        motion = self.network.step(
             torch.tensor([stream.slot for stream in group]), torch.from_numpy(audio_BN).to(self.animator.device),
             look.vector, look.expression, begin_B=torch.from_numpy(begin_B), steps_B=torch.from_numpy(steps_B),
         )  # fmt: skip
@@ -150,7 +150,7 @@ class Streamer:
                 stream.look = stream.look or self._looks(stream.changes[0].style.vector_D[None])
                 rows.append(stream.look)
             else:
-                seconds = (np.arange(n) + stream.step - self.stepper.lookahead) / post.RATE
+                seconds = (np.arange(n) + stream.step - self.network.lookahead) / post.RATE
                 turning.append(vectors(stream.changes, seconds))
                 rows.append(None)
         turned = self._looks(np.concatenate(turning)) if turning else None

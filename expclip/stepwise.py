@@ -72,7 +72,7 @@ class _Places:
         return self._found[key]
 
 
-class Stepper:
+class StepwiseGenerator:
     """A generator and the memory of its streams, each known by the number of its slot; not thread-safe."""
 
     def __init__(self, generator: Generator) -> None:
