@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 CONFIG = "config.json"
-PARTS = ("expclip", "generator", "evaluator")
+PARTS = ("expclip", "generator", "evaluator", "faceformer")
 
 
 @dataclass(frozen=True, eq=False)

@@ -44,6 +44,7 @@ JOBS = {
     "train-expclip": Job("ray_jobs.train_expclip", "TEAD -> the text and expression towers"),
     "train-generator": Job("ray_jobs.train_generator", "CLIPS, TRACKS and TEAD -> the generator", output="checkpoint"),
     "train-evaluator": Job("ray_jobs.train_evaluator", "TEAD, CLIPS and TRACKS -> the judge that `evaluate` uses"),
+    "train-baseline": Job("ray_jobs.train_baseline", "CLIPS and TRACKS -> an autoregressive baseline for `evaluate`"),
     "evaluate": Job(
         "ray_jobs.evaluate", "a checkpoint and held-out clips -> one report", ("checkpoint",), output="report"
     ),
