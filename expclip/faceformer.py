@@ -48,6 +48,7 @@ class FaceFormer(nn.Module):
         self.sound = nn.Conv1d(4 * mel.bank.shape[1], sizes.width, BACK + 1 + AHEAD)
         self.past = nn.Linear(channels, sizes.width)
         self.label = nn.Embedding(len(EMOTIONS), sizes.width)
+        self.held = nn.Embedding.from_pretrained(torch.zeros(len(EMOTIONS), channels), freeze=False)
         self.place = nn.Parameter(torch.randn(sizes.context, sizes.width) * 0.02)
         layer = nn.TransformerEncoderLayer(
             sizes.width, sizes.heads, 4 * sizes.width, dropout=0.0, batch_first=True, norm_first=True
@@ -64,11 +65,12 @@ class FaceFormer(nn.Module):
         return heard.transpose(1, 2)
 
     def forward(self, heard_BTW: torch.Tensor, past_BTC: torch.Tensor, label_B: torch.Tensor) -> torch.Tensor:
-        """Return faces (B, T, C), 0..1, for at most `context` steps; `past_BTC` holds the face before each step."""
+        """Return faces (B, T, C), not yet clamped, for at most `context` steps; `past_BTC`: the face before each."""
         steps = heard_BTW.shape[1]
         hidden_BTW = heard_BTW + self.past(past_BTC) + self.label(label_B)[:, None] + self.place[:steps]
         mask = torch.ones(steps, steps, dtype=torch.bool).triu(1)
-        return torch.sigmoid(self.face(self.layers(hidden_BTW, mask=mask)) - 2)
+        moved_BTC: torch.Tensor = self.face(self.layers(hidden_BTW, mask=mask))
+        return moved_BTC + self.held(label_B)[:, None]
 
     @torch.inference_mode()
     def animate(self, audio_N: FloatArray, emotion: str, frames: int, fps: float) -> FloatArray:
@@ -79,7 +81,7 @@ class FaceFormer(nn.Module):
         for step in range(heard_BTW.shape[1]):
             first = max(0, step + 1 - self.config.context)
             past_BTC = torch.stack(made[first : step + 1])[None]
-            made.append(self(heard_BTW[:, first : step + 1], past_BTC, label_B)[0, -1])
+            made.append(self(heard_BTW[:, first : step + 1], past_BTC, label_B)[0, -1].clamp(0, 1))
         return sample_at(torch.stack(made[1:]).numpy(), FPS, np.arange(frames) / fps)
 
     def to_part(self) -> Part:

@@ -131,7 +131,7 @@ def _step(
     taught_BTC[..., apart] = True  # off the mouth the label alone decides
     heard_BTW = model.hear(audio_BN)
     with torch.no_grad():
-        first_BTC = model(heard_BTW, _before(target_BTC), label_B)
+        first_BTC = model(heard_BTW, _before(target_BTC), label_B).clamp(0, 1)
     made_BTC = model(heard_BTW, _before(first_BTC), label_B)
     share = taught_BTC.float().sum().clamp(min=1)
     fit = (((made_BTC - target_BTC) ** 2) * taught_BTC).sum() / share

@@ -46,14 +46,15 @@ def test_a_step_hears_no_further_than_it_says() -> None:
 
 def test_training_brings_the_jaw_and_the_labels(tiny: Config, toy_corpus: str, tmp_path: Path) -> None:
     seen: list[dict[str, float]] = []
-    settings = dataclasses.replace(tiny, output=str(tmp_path / "out"), steps=120, every=1, rate=5e-3)
+    settings = dataclasses.replace(tiny, output=str(tmp_path / "out"), steps=100, every=1, rate=5e-3)
     train_baseline.run(settings, lambda step, losses: seen.append(dict(losses)))
     assert np.mean([s["fit"] for s in seen[-10:]]) < 0.3 * np.mean([s["fit"] for s in seen[:10]])
     model = faceformer.load(str(tmp_path / "out"))
     sound = media.read_audio(f"{toy_corpus}/audio/c0.wav")
     faces = {name: model.animate(sound, name, 90, 30.0) for name in ("neutral", "happiness")}
     smiles = {name: face[:, RIG.index("cheekSquintLeft")].mean() for name, face in faces.items()}
-    assert smiles["happiness"] > smiles["neutral"] + 0.05
+    assert smiles["happiness"] > 2 * smiles["neutral"]
+    assert smiles["happiness"] > 0.05
     story = checkpoint.load(str(tmp_path / "out")).provenance["faceformer"]
     assert story["config"]["corpora"] == ["toy"]
 
