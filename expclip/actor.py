@@ -1,9 +1,11 @@
 """Actor: an Animator that plays a clip once for a style and remembers it, so that all figures read the same faces."""
 
+from collections.abc import Callable
 from functools import cached_property
 
 from expclip.animator import Animator
 from expclip.evaluator import EMOTIONS
+from expclip.faceformer import FaceFormer
 from expclip.held import FPS, Held
 from expclip.rig import FloatArray
 from expclip.style import Style
@@ -13,10 +15,10 @@ _KEPT = 64_000_000
 
 
 class Actor:
-    """Faces of clips under styles, at 30 frames a second, always with blinks of seed 0."""
+    """Faces of clips under styles, at 30 frames a second, always with blinks of seed 0; and those of a baseline."""
 
-    def __init__(self, animator: Animator) -> None:
-        self.animator = animator
+    def __init__(self, animator: Animator, baseline: FaceFormer | None = None) -> None:
+        self.animator, self.baseline = animator, baseline
         self._faces: dict[tuple[str, int, bytes], FloatArray] = {}
         self._size = 0
 
@@ -34,16 +36,29 @@ class Actor:
         """The styles of the eight category words."""
         return dict(zip(EMOTIONS, self.animator.styles(EMOTIONS), strict=True))
 
+    def category(self, style: Style) -> str:
+        """Return the emotion whose word lies nearest to a style."""
+        return max(self.categories, key=lambda name: float(self.categories[name].embedding_D @ style.embedding_D))
+
     def label(self, style: Style) -> Style:
-        """Return the category's style that lies nearest to a style: what a generator with eight labels would get."""
-        return max(self.categories.values(), key=lambda other: float(other.embedding_D @ style.embedding_D))
+        """Return the style of that word: what a generator with eight labels would get."""
+        return self.categories[self.category(style)]
 
     def face(self, clip: Held, style: Style) -> FloatArray:
         """Return the weights (T, C) of a clip under a style."""
         key = (clip.clip_id, len(clip.audio_N), (style.vector_D + 0.0).tobytes())  # -0 is 0
+        return self._kept(key, lambda: self.animator.animate(clip.audio_N, style, fps=FPS).weights_TC)
+
+    def rival(self, clip: Held, emotion: str) -> FloatArray:
+        """Return the baseline's weights (T, C) of a clip under a label."""
+        assert self.baseline is not None
+        baseline, key = self.baseline, (clip.clip_id, len(clip.audio_N), emotion.encode())
+        return self._kept(key, lambda: baseline.animate(clip.audio_N, emotion, clip.frames, FPS))
+
+    def _kept(self, key: tuple[str, int, bytes], make: Callable[[], FloatArray]) -> FloatArray:
         found = self._faces.pop(key, None)
         if found is None:
-            found = self.animator.animate(clip.audio_N, style, fps=FPS).weights_TC
+            found = make()
             self._size += found.size
         self._faces[key] = found
         while self._size > _KEPT:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 FORMAT = 1
 CONFIG = "config.json"
-PARTS = ("expclip", "generator", "critic", "evaluator")
+PARTS = ("expclip", "generator", "critic", "evaluator", "faceformer")
 
 
 @dataclass(frozen=True, eq=False)

@@ -16,6 +16,7 @@ from expclip import (
     evaluate_motion,
     evaluate_texts,
     evaluator,
+    faceformer,
     figures,
     held,
     mesh,
@@ -50,6 +51,7 @@ class Options:
     ict: str = ""  # ICT-FaceKit folder or .npz to measure on beside our own head
     tead: str = ""  # folder of TEAD records, or several with commas; empty: the set that ships
     judge: str = ""  # checkpoint with an evaluator; empty: the one that ships
+    baseline: str = ""  # checkpoint with a `faceformer`; empty: none
     seed: int = 0
 
 
@@ -62,7 +64,7 @@ def evaluate(animator: Animator, options: Options) -> dict[str, Any]:
     records = tead.load(options.tead or None, split=options.split)
     if not records:
         raise BadRequestError(f"TEAD holds no record of the {options.split} split")
-    actor = Actor(animator)
+    actor = Actor(animator, faceformer.load(options.baseline) if options.baseline else None)
     report: dict[str, Any] = {
         "about": _about(animator, options, meshes, digest),
         "retrieval": retrieval.evaluate(animator.expclip, records),

@@ -45,7 +45,8 @@ def against_truth(actor: Actor, corpus: Corpus, meshes: Sequence[Mesh], seed: in
     """Return by kind of clip (`neutral`, `acted`) and by rival the figures of likeness to the speaker's own face.
 
     `model` has the zero style for neutral clips and the clip's own prompt for acted ones, where `audio_only` (the zero
-    style) and `label` (the nearest category's style) are rivals, too. `truth` tells the dynamics of the face itself.
+    style) and `label` (the nearest category's style) are rivals, too. `faceformer`: the baseline, if there is one.
+    `truth` tells the dynamics of the face itself.
     """
     known = [clip for clip in corpus.clips if clip.truth_TC is not None]
     kinds = {"neutral": [clip for clip in known if not clip.prompt], "acted": [clip for clip in known if clip.prompt]}
@@ -68,6 +69,8 @@ def _faces(actor: Actor, corpus: Corpus, clip: Held) -> dict[str, FloatArray]:
     else:
         styles = {"model": actor.zero}
     made = {name: actor.face(clip, style) for name, style in styles.items()}
+    if actor.baseline:
+        made["faceformer"] = actor.rival(clip, actor.category(styles["model"]) if clip.prompt else "neutral")
     return made | {name: rival(clip) for name, rival in corpus.rivals.items()}
 
 

@@ -113,7 +113,7 @@ def _glance(corpora: Mapping[str, Any]) -> str:
 def _groups_at_a_glance(groups: Mapping[str, Any]) -> str:
     names = ("R@1", "emotion_f1")
     rows = []
-    for source in ("truth", "model", "label", "audio_only", "shuffled"):
+    for source in ("truth", "model", "label", "faceformer", "audio_only", "shuffled"):
         for name in names:
             cells = [cell(_at(group, ("sources", source)).get(name)) for group in groups.values()]
             rows.append((f"{source} / {name}", cells))

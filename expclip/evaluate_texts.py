@@ -1,10 +1,12 @@
 """Figures of text alignment: do generated motions answer prompts, in the evaluator's eyes and in action units.
 
 In: groups of prompts, a few clips to speak them on, an `Actor` and the evaluator. Each prompt is animated on one clip
-(the k-th on clip k modulo their number). Out: nested `Figure`s by group and source:
-`model`; `label` (the nearest category's style); `audio_only` (the zero style); `truth` (the record's expression upon
-the clip's neutral face: the evaluator's ceiling); `shuffled` (the truth, or the model where there is none, of other
-prompts: its floor). K prompts, D embedding, C channels.
+(the k-th on clip k modulo their number). Out: nested `Figure`s by group and source: `model`; `label` (the nearest
+category's style); `audio_only` (the zero style); `faceformer` (the baseline under that category's label, if given);
+`truth` (the record's expression upon the clip's neutral face); `shuffled` (the truth, or the model where there is none,
+of other prompts: the evaluator's floor). The truth is no upper bound of R@k: it is one face that fits its text, while a
+model that shows what such texts mean on average answers as the evaluator expects.
+K prompts, D embedding, C channels.
 """
 
 from collections.abc import Mapping, Sequence
@@ -65,6 +67,8 @@ def judged(actor: Actor, judge: Evaluator, asks: Sequence[Ask], clips: Sequence[
         "label": [actor.face(clip, actor.label(style)) for clip, style in zip(spoken, styles, strict=True)],
         "audio_only": [actor.face(clip, actor.zero) for clip in spoken],
     }
+    if actor.baseline:
+        faces["faceformer"] = [actor.rival(c, actor.category(s)) for c, s in zip(spoken, styles, strict=True)]
     if all(ask.record for ask in asks):
         faces["truth"] = [composed(actor.face(c, actor.zero), _truth(ask)) for c, ask in zip(spoken, asks, strict=True)]
     return {name: Judged(*judge.motions(np.stack([describe(face) for face in made]))) for name, made in faces.items()}

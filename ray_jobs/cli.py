@@ -47,6 +47,7 @@ JOBS = {
     ),
     "train-generator": Job("ray_jobs.train_generator", "CLIPS, TRACKS and TEAD -> the generator", output="checkpoint"),
     "train-evaluator": Job("ray_jobs.train_evaluator", "TEAD, CLIPS and TRACKS -> the judge that `evaluate` uses"),
+    "train-baseline": Job("ray_jobs.train_baseline", "CLIPS and TRACKS -> an autoregressive baseline for `evaluate`"),
     "ablate": Job("ray_jobs.ablate", "one training, its parts taken away one by one -> a table of what each is worth"),
     "evaluate": Job(
         "ray_jobs.evaluate", "a checkpoint and held-out clips -> one report", ("checkpoint",), output="report"

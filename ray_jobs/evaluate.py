@@ -19,6 +19,7 @@ class Config:
     ict: str = ""  # ICT-FaceKit folder of .obj files, or the same as .npz, to measure on beside our own head
     tead: str = ""  # folder of TEAD records, or several with commas; empty: the set that ships
     judge: str = ""  # checkpoint with an evaluator; empty: the one that ships
+    baseline: str = ""  # checkpoint of `train-baseline` to compare with; empty: none
     report: str = ""  # .json or .html to write; empty: only print
     seed: int = 0
 
@@ -29,7 +30,9 @@ def run(config: Config) -> dict[str, Any]:
 
     if config.report:
         evaluate.check_path(config.report)
-    named = {name: getattr(config, name) for name in ("split", "limit", "texts", "ict", "tead", "judge", "seed")}
+    named = {
+        name: getattr(config, name) for name in ("split", "limit", "texts", "ict", "tead", "judge", "baseline", "seed")
+    }
     options = evaluate.Options(config.clips, **named)
     evaluate.check(options)
     report = evaluate.evaluate(animator.load(config.checkpoint), options)

@@ -18,11 +18,13 @@ from expclip.checkpoint import save
 from expclip.errors import BadRequestError
 from expclip.evaluate import Options
 from expclip.evaluator import EMOTIONS, Evaluator, EvaluatorConfig
+from expclip.faceformer import FaceFormer, FaceFormerConfig
 from expclip.generator import Generator, GeneratorConfig
 from expclip.model import ExpCLIP, ExpCLIPConfig
 from expclip.rig import load_rig
 
 RIG = load_rig()
+RIVALS = ("mean_face", "mean_clip", "loudness")
 
 
 @pytest.fixture(scope="module")
@@ -37,7 +39,9 @@ def options(face_corpus: str, few_records: str, tiny_bert: str, tmp_path_factory
     folder = str(tmp_path_factory.mktemp("judge"))
     torch.manual_seed(1)
     save(folder, {"evaluator": Evaluator(EvaluatorConfig(tower=tiny_bert, hidden=8, embedding=4)).to_part()}, {})
-    return Options([face_corpus], limit=2, texts=4, tead=few_records, judge=folder)
+    rival = str(tmp_path_factory.mktemp("rival"))
+    save(rival, {"faceformer": FaceFormer(FaceFormerConfig(width=8, layers=1, heads=2, context=10)).to_part()}, {})
+    return Options([face_corpus], limit=2, texts=4, tead=few_records, judge=folder, baseline=rival)
 
 
 @pytest.fixture(scope="module")
@@ -51,8 +55,8 @@ def test_the_report_has_its_parts_and_is_json(report: dict[str, Any]) -> None:
     assert (toy["clips"], toy["speakers"], toy["with a measured face"]) == (2, 2, 2)
     assert toy["measured channels"] == ["jawOpen", "browInnerUp"]
     assert list(toy["truth"]) == ["neutral", "acted"]
-    assert list(toy["truth"]["neutral"]) == ["model", "mean_face", "mean_clip", "loudness", "truth"]
-    acted = ["model", "audio_only", "label", "mean_face", "mean_clip", "loudness", "truth"]
+    assert list(toy["truth"]["neutral"]) == ["model", "faceformer", *RIVALS, "truth"]
+    acted = ["model", "audio_only", "label", "faceformer", *RIVALS, "truth"]
     assert list(toy["truth"]["acted"]) == acted
     model = toy["truth"]["neutral"]["model"]
     names = {"MBE", "LBE", "MLE", "EIE", "FRD", "LVE", "LVE-sq", "EVE", "MVE", "FDD", "FDD-abs", "MOD", "jitter"}
@@ -69,8 +73,8 @@ def test_the_report_has_its_parts_and_is_json(report: dict[str, Any]) -> None:
 def test_prompts_have_ceiling_floor_and_units(report: dict[str, Any]) -> None:
     groups = report["prompts"]
     sources = {name: list(group["sources"]) for name, group in groups.items()}
-    assert sources["tead prompt"] == ["model", "label", "audio_only", "truth", "shuffled"]
-    assert sources["open vocabulary"] == ["model", "label", "audio_only", "shuffled"]
+    assert sources["tead prompt"] == ["model", "label", "audio_only", "faceformer", "truth", "shuffled"]
+    assert sources["open vocabulary"] == ["model", "label", "audio_only", "faceformer", "shuffled"]
     assert groups["tead tag"]["sources"]["truth"]["FID"]["value"] == pytest.approx(0, abs=1e-3)
     assert np.sum(groups["open vocabulary"]["confusion"]["counts"]) == groups["open vocabulary"]["prompts"] == 42
     assert list(groups["tead description"]["units"]) == ["model", "label", "truth"]
