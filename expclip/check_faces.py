@@ -47,7 +47,7 @@ def tracks(finding: Finding, files: Sequence[str], samples: int) -> Finding:
             continue
         seconds.append(len(weights_TC) / told["fps"])
         frames, valid = frames + len(valid_T), valid + int(valid_T.sum())
-        for problem in _length_problems(seconds[-1], clips.get(clip_id) if clips else {}):
+        for problem in _length_problems(seconds[-1], clips.get(clip_id) if clips and told["clip_id"] else {}):
             finding.wrong(f"{clip_id}: {problem}")
         motion.add(weights_TC[valid_T], known_C)
         faces.add(clip_id, np.where(valid_T[:, None] & known_C, weights_TC, 0), _words(clips.get(clip_id, {})))
@@ -170,7 +170,10 @@ def _rows(finding: Finding, files: Sequence[str], *arrays: str) -> "Iterator[tup
         for k in range(len(table)):
             row = table.slice(k, 1)
             told = {name: row[name][0].as_py() for name in small}
-            keys.append(str(told.get("clip_id") or told.get("id")))
+            key = told.get("clip_id") or told.get("id")
+            if not key:
+                finding.wrong(f"row {len(keys) + 1} has no {'clip_id' if 'clip_id' in told else 'id'}")
+            keys.append(str(key))
             yield told, row, order
     finding.check_repeats("key", keys)
 

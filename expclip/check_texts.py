@@ -6,6 +6,8 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+import numpy as np
+
 from expclip import action_units, repeats, storage, tables
 from expclip import tead as records_of
 from expclip.errors import BadRequestError
@@ -120,14 +122,33 @@ def tead_table(finding: Finding, files: Sequence[str], samples: int) -> Finding:
 
 
 def _check_weights(finding: Finding, file: str) -> None:
-    """Add a problem for each row of a file whose weights are no numbers of 0..1."""
-    table = tables.read(file, ["id", "weights"])
+    """Add a problem for each row whose weights are no numbers of 0..1, or show another face than its units."""
+    table = tables.read(file, ["id", "weights", "aus"])
     if "weights" not in table.column_names:
         return
-    for number, (key, weights) in enumerate(zip(table["id"].to_pylist(), table["weights"].to_pylist(), strict=True), 1):
-        wrong = [value for value in weights or () if not (value is not None and 0 <= value <= 1)]
+    order = tables.channel_order(table, file)
+    for number, row in enumerate(table.to_pylist(), 1):
+        weights, what = row["weights"] or (), f"row {number} ({row['id']})"
+        wrong = [value for value in weights if not (value is not None and 0 <= value <= 1)]
         if wrong:
-            finding.wrong(f"row {number} ({key}): weight {wrong[0]} is outside 0..1")
+            finding.wrong(f"{what}: weight {wrong[0]} is outside 0..1")
+        elif weights and (likeness := _likeness([weights[k] for k in order], dict(row.get("aus") or {}))) < _SAME_FACE:
+            finding.wrong(f"{what}: its weights show another face than its action units (cosine {likeness:.2f})")
+
+
+_SAME_FACE = 0.4
+"""Cosine of weights and those of the action units below which they are not of one face; measured ones lie near 0.9."""
+
+
+def _likeness(weights: Sequence[float], aus: Mapping[str, float]) -> float:
+    """Return the cosine of weights and what units say; 1 where the units say nothing that can be compared."""
+    try:
+        told_C = action_units.to_weights(aus)
+    except BadRequestError:  # the record's own problem
+        return 1.0
+    seen_C = np.array(weights)
+    scale = float(np.linalg.norm(told_C) * np.linalg.norm(seen_C))
+    return float(told_C @ seen_C) / scale if scale > 1e-6 else 1.0
 
 
 def tead(finding: Finding, rows: Sequence[Mapping[str, Any]], samples: int) -> Finding:
@@ -156,6 +177,9 @@ def _record(row: Mapping[str, Any]) -> records_of.Record:
     absent = [name for name, value in values.items() if value is None]
     if absent:
         raise ValueError(f"it has no {', '.join(absent)}")
+    for name in ("id", "emotion", "category"):
+        if not isinstance(values[name], str):
+            raise TypeError(f"{name} is {values[name]!r}, no text")
     return records_of.Record(**{**values, "texts": dict(values["texts"]), "aus": dict(values["aus"])})
 
 

@@ -59,6 +59,20 @@ class Found:
     other_splits: int = 0
     alike: int = 0  # expressions left out because a stronger one is nearly the same
 
+    def why_none(self, options: SourceOptions) -> str:
+        """Say why rows that are all well gave no item."""
+        if self.other_splits == self.rows:
+            return f"none of {self.rows} rows is of the {options.split} split (source.split; empty: all)"
+        told = (
+            f"none of {self.rows - self.other_splits} rows of {self.kind} holds an expression that can be put in words"
+        )
+        if self.kind != "TRACKS":
+            return told
+        return (
+            f"{told}: a face of strength {options.peaks.strength:g} (source.peaks.strength), in speech by brows, lids, "
+            "nose, cheeks and the corners of the lips alone"
+        )
+
     def counts(self, row: Mapping[str, Any], options: SourceOptions) -> bool:
         """Count a row of a table; return whether it belongs to the split asked for (one that names none does)."""
         other = bool(options.split) and (row.get("split") or options.split) != options.split

@@ -22,6 +22,9 @@ _BEGINNINGS = ("un", "over", "re", "half", "non", "dis", "in", "mis", "under")
 
 def problem(text: str) -> str:
     """Return why a text is not taken for English, empty if it is. A single strange word passes: it may be rare."""
+    control = [letter for letter in text if unicodedata.category(letter) == "Cc" and not letter.isspace()]
+    if control:
+        return f"holds the control character {control[0]!r}"
     letters = [letter for letter in text if letter.isalpha()]
     if not letters:
         return "has no letters"

@@ -158,6 +158,13 @@ def holds(path: str) -> tuple[bool, bool]:
     return sound, picture
 
 
+def check_whole(path: str, seconds: float) -> None:
+    """Raise BadRequestError if a file of sound alone, of which `seconds` can be decoded, was cut off."""
+    with _COPIES.open(path) as name:
+        if truncation.missing_bytes(name) or truncation.falls_short(name, seconds, ffmpeg=ffmpeg()):
+            raise BadRequestError(f"{path}: the file is truncated: {seconds:.2f} s of it are there")
+
+
 def picture_seconds(path: str) -> float:
     """Return the length of a video's picture, in seconds, by the times of its frames."""
     return _last_time(_detect(path, "-map", "0:V:0", "-c", "copy"))

@@ -39,8 +39,9 @@ def read(path: str, options: SourceOptions = SourceOptions()) -> Found:  # noqa:
         try:
             lines = storage.read_text(path).splitlines()
         except UnicodeDecodeError as error:
-            raise BadRequestError(f"{path} is not UTF-8: {error}") from None
-        return _texts([{"text": line} for line in lines if line.strip()], path, options)
+            raise BadRequestError(f"{path} is not text in UTF-8: {error.reason} at byte {error.start}") from None
+        rows = {number: {"text": line} for number, line in enumerate(lines, 1) if line.strip()}
+        return _texts(list(rows.values()), path, options, list(rows))
     return _texts(catalogue.read_rows(path), path, options)
 
 
@@ -67,14 +68,15 @@ def _tables(files: Sequence[str], folder: str, options: SourceOptions) -> Found:
     raise BadRequestError(f"{folder}: {what}; annotate takes TRACKS, EXPRESSIONS, or texts in a column 'text'")
 
 
-def _texts(rows: Sequence[Mapping[str, Any]], path: str, options: SourceOptions) -> Found:
+def _texts(rows: Sequence[Mapping[str, Any]], path: str, options: SourceOptions, numbers: Sequence[int] = ()) -> Found:
+    """Return the items of rows; `numbers` are theirs in the file, by default 1, 2, ..."""
     if not rows:
         raise BadRequestError(f"{path}: no text in it")
     if "text" not in rows[0]:
         raise BadRequestError(f"{path}: no column 'text'; it has: {', '.join(map(str, rows[0]))}")
     found = Found("TEXTS", rows=len(rows))
     seen: dict[str, int] = {}
-    for number, row in enumerate(rows, 1):
+    for number, row in zip(numbers or range(1, len(rows) + 1), rows, strict=True):
         key = _cell(row, "id")
         try:
             item = _text_row(row, number, path, options)

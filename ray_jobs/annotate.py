@@ -20,6 +20,7 @@ from expclip.items import Item, SourceOptions
 from expclip.llm import Reply, Request, Settings
 from expclip.llm.cache import Cache
 from expclip.review import ReviewOptions
+from expclip.tead import SPLITS
 from ray_jobs import vllm
 from ray_jobs.cluster import Resources
 from ray_jobs.vllm import Engine
@@ -56,6 +57,8 @@ def run(config: Config, report: "Callable[[Summary], None] | None" = None) -> "S
     """Annotate what is missing, take out what only repeats, and print how it went."""
     config = _checked(config)
     found = sources.read(config.input, config.source)
+    if not found.items and not found.bad:
+        raise BadRequestError(f"{config.input}: {found.why_none(config.source)}")
     judge = checkpoint.fingerprint(config.checkpoint)
     storage.check_writable(config.output)
     storage.clear_partials(config.output)
@@ -75,7 +78,7 @@ def run(config: Config, report: "Callable[[Summary], None] | None" = None) -> "S
     if config.backend == "vllm":
         vllm.answer(_missing(tasks, config), config)
     summary = pipeline.map_table(
-        partial(AnnotateStep, config),
+        partial(AnnotateStep, config, os.environ.get(config.llm.key_variable, "")),
         tasks,
         table=config.output,
         schema=_schema(),
@@ -93,6 +96,11 @@ def _checked(config: Config) -> Config:
     for name, low, high in (("variants", 1, 1000), ("attempts", 1, 20), ("examples", 0, 9), ("limit", 0, 10**9)):
         if not low <= getattr(config, name) <= high:
             raise BadRequestError(f"{name} {getattr(config, name)} is outside {low}..{high}")
+    for name, least, most in (("quality", -1.0, 1.0), ("alike", 0.0, 2.0)):
+        if not least <= getattr(config.review, name) <= most:
+            raise BadRequestError(f"review.{name} {getattr(config.review, name)} is outside {least:g}..{most:g}")
+    if config.source.split not in ("", *SPLITS):
+        raise unknown("split", config.source.split, SPLITS)
     if config.backend not in llm.BACKENDS:
         raise unknown("backend", config.backend, llm.BACKENDS)
     output = _absolute(config.output.rstrip("/"))
@@ -150,9 +158,12 @@ def _missing(tasks: Sequence[Any], config: Config) -> Iterator[Request]:
 class AnnotateStep:
     """An item -> its row of TEAD. Requests of a block run ahead while earlier answers are reviewed."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, config: Config, key: str = "") -> None:
+        """`key` is the service's; it travels with the work, since nodes of a cluster do not share an environment."""
         from expclip import review
 
+        if key:
+            os.environ[config.llm.key_variable] = key
         self._config = config
         self._backend = llm.load(config.backend, config.llm, Cache(config.cache))
         self._judge = review.Judge(review.load_model(config.checkpoint), config.review)

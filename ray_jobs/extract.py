@@ -52,6 +52,8 @@ def run(config: Config) -> dict[str, Any]:
     brought = storage.join(folder, "tracks")
     if config.extractor == "precomputed" and output == brought:
         raise BadRequestError(f"{config.tracks} is what is read: choose another output")
+    if output == storage.join(folder, "clips"):
+        raise BadRequestError(f"{config.tracks} is the table of clips: choose another output")
     extractor = load(config.extractor, Settings(config.model, brought, config.side, config.faces))
     rows = sorted(_clips(folder), key=lambda row: (row["speaker"], row["video"], row["start"], row["clip_id"]))
 

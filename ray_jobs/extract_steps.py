@@ -120,7 +120,7 @@ class TrackStep:
         return [
             {
                 "segment": k,
-                "begin": segment.begin,
+                "begin": segment.begin + 0.0,  # -0 is 0
                 "fps": self._options.fps,
                 "weights": segment.weights_TC,
                 "valid": segment.valid_T,

@@ -92,6 +92,8 @@ def parts(source: Source) -> Row:
     seconds, silences = (
         media.find_silences(audio, level=cut.level, least=cut.pause) if audio else (media.picture_seconds(video), ())
     )
+    if audio and not video:
+        media.check_whole(audio, seconds)
     scenes = media.find_scenes(video, change=cut.scene) if video else ()
     spans, short = spans_of(seconds, silences, scenes, cut)
     if not spans:
@@ -116,7 +118,7 @@ def _streams(audio: str, video: str) -> tuple[str, str]:
     """Return the paths of a recording's sound and picture, each empty if there is none."""
     sound, picture = media.holds(audio)
     if not video or video == audio:
-        return audio if sound else "", audio if picture and (video or not sound) else ""
+        return audio if sound else "", audio if picture else ""
     return (audio if sound else ""), (video if media.holds(video)[1] else "")
 
 

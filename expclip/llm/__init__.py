@@ -30,7 +30,9 @@ class Settings:
 
     url: str = "http://127.0.0.1:8000/v1"  # of an OpenAI-compatible service
     model: str = ""  # its name at the service; vllm: a folder or hub name; template: a checkpoint, empty the default
-    key_variable: str = "EXPCLIP_LLM_KEY"  # environment variable with the service's key, on every node; unset: no key
+    key_variable: str = (
+        "EXPCLIP_LLM_KEY"  # environment variable with the service's key, where the job is started; unset: no key
+    )
     temperature: float = 0.8
     max_tokens: int = 700  # of one answer
     answer: str = "json_schema"  # how JSON is asked for first: json_schema, json_object_schema, json_object or text

@@ -8,6 +8,7 @@ import asyncio
 import json
 import os
 import random
+import re
 import threading
 import time
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
@@ -50,6 +51,14 @@ class _Outcome:
     after: float | None = None  # seconds the service asks to wait
 
 
+_LEAST = {
+    **dict.fromkeys(("temperature", "requests_per_minute", "tokens_per_minute", "price_in", "price_out"), 0),
+    **dict.fromkeys(("max_tokens", "in_flight", "tries"), 1),
+    "timeout_s": 0.1,
+}
+"""Least value of each setting."""
+
+
 class OpenAI:
     """A service. Its loop runs in a thread of its own from the first request to `close`."""
 
@@ -58,6 +67,13 @@ class OpenAI:
             raise BadRequestError("backend openai needs llm.model, the model's name at the service")
         if settings.answer not in ANSWERS:
             raise unknown("value of llm.answer", settings.answer, ANSWERS)
+        if not re.fullmatch(r"https?://[^/\s]+\S*", settings.url):
+            raise BadRequestError(
+                f"llm.url {settings.url!r} is no address; http://HOST/v1 and https://HOST/v1 are valid"
+            )
+        for name, least in _LEAST.items():
+            if not getattr(settings, name) >= least:
+                raise BadRequestError(f"llm.{name} {getattr(settings, name)} is less than {least}")
         self._settings, self._cache, self.model = settings, cache, settings.model
         self._mode = ANSWERS.index(settings.answer)
         self._url = settings.url.rstrip("/") + "/chat/completions"

@@ -115,6 +115,7 @@ def spoiled(row: int, column: int, value: float) -> Any:
     [
         ({"clip_id": "c1"}, "key 'c1' stands there 2 times"),
         ({"clip_id": "c9"}, "c9: no such clip in CLIPS"),
+        ({"clip_id": None}, "row 3 has no clip_id"),
         ({"fps": 0.0}, "c2: fps 0.0"),
         ({"fps": 25.0}, "c2: 2.00 s of face for 1.00 s of sound"),
         ({"weights": spoiled(7, 3, 1.2)}, "c2: weight 1.2"),
@@ -302,11 +303,15 @@ def test_tead_with_missing_cells_and_impossible_weights(tmp_path: Path) -> None:
     rows[1]["id"] = None
     rows[2]["valence"] = None
     rows[3]["weights"] = [7.5] + [0.0] * 51
+    rows.append(rows[3] | {"id": "x4-v1", "weights": RIG.weights({"tongueOut": 0.9}).tolist()})
     text = "\n".join(found(tmp_path, "tead", rows, schema.TEAD).problems)
     assert "x0-v1: texts are []" in text
     assert "row 2 is no record: it has no id" in text
     assert "row 3 is no record: it has no valence" in text
     assert "row 4 (x3-v1): weight 7.5 is outside 0..1" in text
+    assert "row 5 (x4-v1): its weights show another face than its action units (cosine 0.00)" in text
+    (tmp_path / "lines.jsonl").write_text(json.dumps(vars(tead.load()[0]) | {"id": 5}) + "\n", "utf-8")
+    assert check.check(str(tmp_path / "lines.jsonl"))[0].problems == ["row 1 is no record: id is 5, no text"]
 
 
 @pytest.mark.parametrize("kind", ["CLIPS", "TRACKS", "EXPRESSIONS", "TEAD", "ANIMATIONS"])

@@ -60,5 +60,5 @@ def test_what_is_no_checkpoint_is_named(tmp_path: Path) -> None:
     (tmp_path / "config.json").write_text("not json")
     with pytest.raises(BadRequestError, match="not a checkpoint's configuration"):
         checkpoint.load(str(tmp_path))
-    with pytest.raises(BadRequestError, match="unknown checkpoint part 'critic'"):
-        checkpoint.save(str(tmp_path / "x"), {"critic": Part({}, {})}, {})
+    with pytest.raises(BadRequestError, match="unknown checkpoint part 'painter'"):
+        checkpoint.save(str(tmp_path / "x"), {"painter": Part({}, {})}, {})

@@ -34,6 +34,8 @@ def test_changes_of_words_are_known() -> None:
         "眉毛上扬，嘴角微微翘起。",
         "Уголки губ приподняты",
         "12 34 !!",
+        "angry and \x1b[31mred\x1b[0m",
+        "loud\x00 man",
         "traurig und müde",
         "Ein trauriger Mann, der weint",
         "triste et fatigué",

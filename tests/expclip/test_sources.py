@@ -205,7 +205,7 @@ def test_inputs_that_cannot_be_annotated_are_refused(tmp_path: Path) -> None:
     (tmp_path / "a.txt").write_text("\n \n")
     refused(tmp_path / "a.txt", "no text in it")
     (tmp_path / "b.txt").write_bytes(b"caf\xe9")
-    refused(tmp_path / "b.txt", "is not UTF-8")
+    refused(tmp_path / "b.txt", "is not text in UTF-8: unexpected end of data at byte 3")
     (tmp_path / "a.csv").write_text("words,id\nsmug,1\n")
     refused(tmp_path / "a.csv", "no column 'text'; it has: words, id")
     refused(tmp_path / "a.csv", "unknown kind of text 'poem'; valid: tag", kind="poem")

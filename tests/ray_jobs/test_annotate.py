@@ -18,6 +18,7 @@ import pytest
 from expclip import corpora, schema, storage, tead
 from expclip.corpora.rows import clip_row, track_row
 from expclip.errors import BadRequestError
+from expclip.items import SourceOptions
 from expclip.llm import Settings
 from expclip.review import ReviewOptions
 from expclip.rig import load_rig
@@ -232,6 +233,8 @@ def test_without_a_model_texts_become_records_and_repeats_are_taken_out(
         ({"examples": 12}, "examples 12 is outside 0..9"),
         ({"input": "gone"}, "no such file or folder: gone"),
         ({"checkpoint": "gone"}, "no such checkpoint"),
+        ({"review": ReviewOptions(quality=5.0)}, r"review.quality 5.0 is outside -1..1"),
+        ({"source": SourceOptions(split="tarin")}, "unknown split 'tarin'"),
     ],
 )
 def test_bad_requests_write_nothing(tmp_path: Path, change: dict[str, Any], message: str) -> None:
@@ -240,6 +243,25 @@ def test_bad_requests_write_nothing(tmp_path: Path, change: dict[str, Any], mess
     with pytest.raises(BadRequestError, match=message):
         annotate.run(Config(**given))
     assert [path.name for path in tmp_path.iterdir()] == ["t.txt"]
+
+
+def test_tracks_without_an_expression_say_why(tmp_path: Path) -> None:
+    """A mouth that speaks and nothing else is no expression; nor are faces of another split."""
+    jaw_TC = RIG.zeros(100)
+    jaw_TC[:, RIG.index("jawOpen")] = 0.6 * np.abs(np.sin(np.arange(100) / 5))
+    corpora.write_table(str(tmp_path / "clips/0.parquet"), [clip_row("a", split="train")], schema.CLIPS)
+    track = track_row("a", jaw_TC, np.ones(100, bool), RIG.channels, "made")
+    corpora.write_table(str(tmp_path / "tracks/0.parquet"), [track], schema.TRACKS)
+    for split, message in (("train", r"none of 1 rows of TRACKS holds .* strength 0.35"), ("val", "of the val split")):
+        with pytest.raises(BadRequestError, match=message):
+            annotate.run(Config(str(tmp_path), str(tmp_path / "out"), source=SourceOptions(split=split)))
+    assert not (tmp_path / "out").exists()
+
+
+def test_the_key_goes_to_the_workers_with_the_work(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("EXPCLIP_LLM_KEY", raising=False)
+    annotate.AnnotateStep(Config("x", str(tmp_path)), "secret")
+    assert os.environ.pop("EXPCLIP_LLM_KEY") == "secret"
 
 
 def test_limits_are_shared_among_workers(tmp_path: Path) -> None:

@@ -178,6 +178,10 @@ def test_what_a_file_holds_decides_not_its_suffix(
     make_video(root / "sound.webm", tone, "-c:a", "libopus")
     make_video(root / "picture.m4a", picture, "-f", "mp4")
     make_video(root / "music.mov", tone, "-f", "mp3")
+    both = ("-f", "lavfi", "-i", tone, "-f", "lavfi", "-i", picture)
+    make_video(root / "talk.wav", None, "-f", "mp4", "-c:a", "aac", before=both)
+    whole = Path(make_video(root / "cut.flac", "anoisesrc=d=4:a=0.3:r=16000")).read_bytes()
+    (root / "cut.flac").write_bytes(whole[: len(whole) // 2])
     cover = ("-f", "lavfi", "-i", tone, "-f", "lavfi", "-i", "color=red:s=64x48:d=0.04:r=25")
     make_video(root / "cover.m4a", None, "-c:v", "mjpeg", "-disposition:v", "attached_pic", "-c:a", "aac", before=cover)
     make_video(root / "art.mp4", None, "-c", "copy", before=("-i", str(root / "cover.m4a")))
@@ -188,6 +192,7 @@ def test_what_a_file_holds_decides_not_its_suffix(
     assert held == {
         **{f"folder_{name}": (False, True) for name in ("mute.mp4_0000", "mute.mp4_0001", "mute.webm_0000")},
         "folder_picture.m4a_0000": (False, True),
+        "folder_talk.wav_0000": (True, True),
         **{f"folder_{name}_0000": (True, False) for name in ("sound.mp4", "sound.webm", "music.mov")},
         **{f"folder_{name}_0000": (True, False) for name in ("cover.m4a", "art.mp4")},
     }
@@ -195,6 +200,7 @@ def test_what_a_file_holds_decides_not_its_suffix(
     assert cuts == pytest.approx([0, 3, 3, 5.5], abs=0.15)
     assert found.clips["folder_mute.webm_0000"]["audio_digest"] == ""
     assert found.notes("folder_mute.webm_0000") == {"sound": "none, a picture alone"}
-    assert found.errors.keys() == {"folder_words.mp4", "folder_text.mkv"}
+    assert found.errors.keys() == {"folder_words.mp4", "folder_text.mkv", "folder_cut.flac"}
+    assert "the file is truncated" in found.errors["folder_cut.flac"]
     assert "neither sound nor a moving picture in the file" in found.errors["folder_words.mp4"]
     assert "neither a video nor a sound" in found.errors["folder_text.mkv"]

@@ -211,7 +211,12 @@ def test_abandoned_requests_are_not_sent(service: Any, service_module: Any, make
 
 @pytest.mark.parametrize(
     ("settings", "message"),
-    [({"model": ""}, "needs llm.model"), ({"answer": "xml"}, "unknown value of llm.answer 'xml'")],
+    [
+        ({"model": ""}, "needs llm.model"),
+        ({"answer": "xml"}, "unknown value of llm.answer 'xml'"),
+        ({"url": "notaurl"}, "llm.url 'notaurl' is no address"),
+        ({"price_in": -3.0}, "llm.price_in -3.0 is less than 0"),
+    ],
 )
 def test_settings_that_cannot_work_are_refused(settings: dict[str, Any], message: str) -> None:
     with pytest.raises(BadRequestError, match=message):
