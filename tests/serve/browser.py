@@ -9,6 +9,7 @@ import subprocess
 import time
 import urllib.request
 from collections.abc import Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ _FLAGS = (
     *("--headless=new", "--no-sandbox", "--use-angle=swiftshader", "--enable-unsafe-swiftshader", "--mute-audio"),
     *("--no-first-run", "--disable-extensions", "--disable-background-networking", "--remote-debugging-port=0"),
 )
+_TOLD = "[...document.querySelectorAll('[role=status], output, dd, #line-name')].map(e => e.textContent).join(' | ')"
 _KEYS = {" ": ("Space", 32), "Enter": ("Enter", 13), "Tab": ("Tab", 9), "End": ("End", 35), "Home": ("Home", 36)}
 
 
@@ -32,10 +34,15 @@ class Browser:
         command = [CHROMIUM, *_FLAGS, *flags, f"--user-data-dir={folder / 'profile'}", "about:blank"]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         self._numbers = itertools.count(1)
-        self._socket = connect(self._address(), max_size=None)
-        for domain in ("Page", "Runtime", "Log", "Network", "DOM"):
-            self.call(f"{domain}.enable")
-        self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        self._open = ExitStack()
+        try:
+            self._socket = self._open.enter_context(connect(self._address(), max_size=None))
+            for domain in ("Page", "Runtime", "Log", "Network", "DOM"):
+                self.call(f"{domain}.enable")
+            self.call("Browser.setDownloadBehavior", behavior="allow", downloadPath=str(folder))
+        except BaseException:
+            self.close()
+            raise
 
     def _address(self) -> str:
         file = self.folder / "profile" / "DevToolsActivePort"
@@ -47,9 +54,13 @@ class Browser:
             return str(next(t for t in json.load(answer) if t["type"] == "page")["webSocketDebuggerUrl"])
 
     def close(self) -> None:
-        self._socket.close()
+        self._open.close()
         self._process.terminate()
-        self._process.wait(30)
+        try:
+            self._process.wait(20)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
 
     def call(self, method: str, **given: Any) -> dict[str, Any]:
         number = next(self._numbers)
@@ -74,11 +85,11 @@ class Browser:
         assert "exceptionDetails" not in result, result["exceptionDetails"]
         return result["result"].get("value")
 
-    def wait(self, script: str, seconds: float = 60) -> Any:
+    def wait(self, script: str, seconds: float = 120) -> Any:
         """What a script gives, once that is true."""
         end = time.monotonic() + seconds
         while not (value := self.evaluate(script)):
-            assert time.monotonic() < end, f"waited for {script}; the page says {self.text('body')[:1500]}"
+            assert time.monotonic() < end, f"waited for {script}; the page says {self.evaluate(_TOLD)}; {self.wrong}"
             time.sleep(0.1)
         return value
 
@@ -86,8 +97,8 @@ class Browser:
         return str(self.evaluate(f"document.querySelector({selector!r}).innerText"))
 
     def go(self, url: str, *, width: int = 1280, height: int = 800, dark: bool = True, scale: int = 1) -> None:
-        phone = width < 600
-        self.call("Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=scale, mobile=phone)
+        size = {"width": width, "height": height, "deviceScaleFactor": scale, "mobile": width < 600}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
         scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
         self.call("Emulation.setEmulatedMedia", features=[scheme])
         self.call("Page.navigate", url=url)
@@ -95,11 +106,15 @@ class Browser:
 
     def click(self, selector: str, x: float = 0.5) -> None:
         """Click an element, `x` of its width from its left."""
-        script = f"(e => (e.scrollIntoView({{block: 'nearest'}}), e.getBoundingClientRect().toJSON()))(document.querySelector({selector!r}))"
-        box = self.evaluate(script)
+        self.evaluate(f"document.querySelector({selector!r}).scrollIntoView({{block: 'nearest'}})")
+        box = self._box(selector)
         at = {"x": box["x"] + x * box["width"], "y": box["y"] + box["height"] / 2, "button": "left", "clickCount": 1}
         for kind in ("mousePressed", "mouseReleased"):
             self.call("Input.dispatchMouseEvent", type=kind, **at)
+
+    def _box(self, selector: str) -> dict[str, float]:
+        box = self.evaluate(f"document.querySelector({selector!r}).getBoundingClientRect().toJSON()")
+        return {name: box[name] for name in ("x", "y", "width", "height")}
 
     def write(self, selector: str, text: str) -> None:
         """Replace what stands in a field by typing."""
@@ -123,7 +138,6 @@ class Browser:
         """The page, or an element of it, as it is seen."""
         clip = {}
         if selector:
-            box = self.evaluate(f"document.querySelector({selector!r}).getBoundingClientRect().toJSON()")
-            clip = {"clip": {n: box[n] for n in ("x", "y", "width", "height")} | {"scale": 1}}
+            clip = {"clip": self._box(selector) | {"scale": 1}}
         data = self.call("Page.captureScreenshot", format="png", **clip)["data"]
         return Image.open(io.BytesIO(base64.b64decode(data))).convert("RGB")

@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import soundfile
 from PIL import Image
 from starlette.testclient import TestClient
 
@@ -161,9 +162,10 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 @pytest.fixture
 def page(browser: Any, running: Running) -> Iterator[Any]:
     """The page, ready, touched once as a person would; whatever a test does, no error may stand in its console."""
+    browser.evaluate("0")  # takes in what the last test left
     browser.wrong.clear()
     browser.requested.clear()
-    browser.go(running.url, width=900, height=640)
+    browser.go(running.url, width=880, height=520)
     browser.wait("document.documentElement.dataset.ready")
     browser.click("#transport")
     yield browser
@@ -171,9 +173,19 @@ def page(browser: Any, running: Running) -> Iterator[Any]:
     assert [u for u in browser.requested if not u.startswith((running.url, "blob:", "data:"))] == []
 
 
-def take_line(page: Any, name: str = "03_ultimatum") -> None:
-    page.choose("#file", [DEMO / f"{name}.ogg"])
-    page.wait(f"document.querySelector('#line-name').textContent === '{name}.ogg'")
+@pytest.fixture(scope="module")
+def long_line(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A quarter of a minute of speech."""
+    path = tmp_path_factory.mktemp("sound") / "long.wav"
+    names = ("03_ultimatum", "07_weather", "12_detective", "01_birthday")
+    lines = [soundfile.read(DEMO / f"{name}.ogg") for name in names]
+    soundfile.write(path, np.concatenate([samples for samples, _ in lines]), lines[0][1])
+    return path
+
+
+def take_line(page: Any, path: Path = DEMO / "03_ultimatum.ogg") -> None:
+    page.choose("#file", [path])
+    page.wait(f"document.querySelector('#line-name').textContent === '{path.name}'")
     if page.wait("document.querySelector('#play:enabled') && document.querySelector('#play').ariaLabel") == "Pause":
         page.click("#play")
 
@@ -195,7 +207,8 @@ def seen_at(page: Any, second: float) -> np.ndarray:
     length = page.evaluate("+document.querySelector('#graph').ariaValueMax")
     page.click("#graph", second / length)
     page.wait(f"Math.abs(document.querySelector('#now').value - {second}) < 0.02")
-    page.evaluate("new Promise(go => requestAnimationFrame(() => requestAnimationFrame(() => requestAnimationFrame(go))))")
+    for _ in range(3):
+        page.evaluate("new Promise(go => requestAnimationFrame(go))")
     picture: Image.Image = page.picture("#face")
     return np.asarray(picture, np.float32)
 
@@ -254,8 +267,8 @@ def test_two_feelings_mixed_and_how_much_of_them(page: Any) -> None:
 
 
 @pytest.mark.model
-def test_live_speech_changes_its_feeling_and_becomes_a_take(page: Any) -> None:
-    take_line(page)
+def test_live_speech_changes_its_feeling_and_becomes_a_take(page: Any, long_line: Path) -> None:
+    take_line(page, long_line)
     page.click("#relive")
     page.wait("document.querySelector('#stat-first').textContent.endsWith('ms')")
     page.click("#examples li:nth-child(5) button")
@@ -270,12 +283,12 @@ def test_live_speech_changes_its_feeling_and_becomes_a_take(page: Any) -> None:
 
 
 @pytest.mark.model
-def test_the_service_restarts_while_somebody_speaks(browser: Any, models: dict[str, Any]) -> None:
+def test_the_service_restarts_while_somebody_speaks(browser: Any, models: dict[str, Any], long_line: Path) -> None:
     server = Running(models, 0)
-    browser.go(server.url, width=600, height=500)
+    browser.go(server.url, width=880, height=520)
     browser.wait("document.documentElement.dataset.ready")
     browser.click("#transport")
-    take_line(browser, "07_weather")
+    take_line(browser, long_line)
     browser.click("#relive")
     browser.wait("document.querySelector('#stat-first').textContent.endsWith('ms')")
     server.stop()
@@ -349,7 +362,7 @@ def test_a_key_is_asked_for_and_kept(
 ) -> None:
     monkeypatch.setenv("EXPCLIP_API_KEYS", "sesame")
     server = Running(models, 0)
-    browser.go(server.url, width=600, height=500)
+    browser.go(server.url, width=880, height=520)
     browser.wait("!document.querySelector('#access').hidden")
     browser.write("#key", "wrong")
     browser.press("Enter")
@@ -358,7 +371,7 @@ def test_a_key_is_asked_for_and_kept(
     browser.press("Enter")
     browser.wait("document.documentElement.dataset.ready")
     assert browser.evaluate("document.querySelector('#access').hidden")
-    browser.go(server.url, width=600, height=500)
+    browser.go(server.url, width=880, height=520)
     browser.wait("document.documentElement.dataset.ready")
     take_line(browser)
     browser.click("#relive")  # the websocket takes it, too

@@ -10,12 +10,10 @@ import {
   type Object3D,
   PCFSoftShadowMap,
   PerspectiveCamera,
-  PMREMGenerator,
   Scene,
   Vector3,
   WebGLRenderer,
 } from "three";
-import { RoomEnvironment } from "three/examples/jsm/environments/RoomEnvironment.js";
 import { type GLTF, GLTFLoader } from "three/examples/jsm/loaders/GLTFLoader.js";
 import { fit, type Fit } from "./names";
 import { Orbit } from "./orbit";
@@ -33,9 +31,10 @@ export class Face {
   private readonly renderer: WebGLRenderer;
   private readonly scene = new Scene();
   private readonly camera = new PerspectiveCamera(FIELD, 1, 0.01, 100);
-  private readonly key = new DirectionalLight(0xfff1e2, 2.1);
+  private readonly key = new DirectionalLight(0xfff1e2, 2.4);
   private readonly rim = new DirectionalLight(0xcfe0ff, 1.1);
-  private readonly sky = new HemisphereLight(0xffffff, 0x8a7f78, 0.55);
+  private readonly fill = new DirectionalLight(0xe8eeff, 0.7);
+  private readonly sky = new HemisphereLight(0xffffff, 0x9a8478, 1.15);
   private readonly orbit: Orbit;
   private model: Object3D | null = null;
   private slots = new Map<string, Slot[]>();
@@ -49,14 +48,11 @@ export class Face {
     this.renderer.toneMapping = NeutralToneMapping;
     this.renderer.shadowMap.enabled = true;
     this.renderer.shadowMap.type = PCFSoftShadowMap;
-    const makeLight = new PMREMGenerator(this.renderer);
-    this.scene.environment = makeLight.fromScene(new RoomEnvironment(), 0.04).texture;
-    this.scene.environmentIntensity = 0.38;
-    makeLight.dispose();
     this.key.castShadow = true;
     this.key.shadow.mapSize.set(1024, 1024);
     this.key.shadow.radius = 6;
-    this.scene.add(this.key, this.key.target, this.rim, this.rim.target, this.sky);
+    for (const light of [this.key, this.fill, this.rim]) this.scene.add(light, light.target);
+    this.scene.add(this.sky);
     this.orbit = new Orbit(canvas, this.camera, () => (this.stale = true));
     new ResizeObserver(() => this.resize()).observe(canvas);
     canvas.addEventListener("webglcontextrestored", () => (this.stale = true));
@@ -94,7 +90,7 @@ export class Face {
 
   setDark(dark: boolean): void {
     this.rim.intensity = dark ? 1.5 : 0.7;
-    this.sky.intensity = dark ? 0.4 : 0.75;
+    this.sky.intensity = dark ? 1.3 : 1.7;
     this.renderer.toneMappingExposure = dark ? 0.98 : 1.08;
     this.stale = true;
   }
@@ -145,6 +141,7 @@ export class Face {
       light.target.position.copy(middle);
     };
     place(this.key, -0.9, 1.25, 1.7);
+    place(this.fill, 1.6, 0.1, 1.4);
     place(this.rim, 1.5, 0.7, -1.1);
     const { camera: light } = this.key.shadow;
     light.left = light.bottom = -height;

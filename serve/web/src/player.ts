@@ -8,6 +8,7 @@ import type { Line } from "./line";
 import type { Live } from "./live";
 
 const WINDOW = 8; // seconds of live speech in view
+const TOLD_EVERY = 60; // ms
 const EASE = 9; // per second, of a face at rest towards another
 const STEPS: Record<string, number> = { ArrowLeft: -1 / 30, ArrowRight: 1 / 30, PageDown: -1, PageUp: 1, Home: -1e9, End: 1e9 };
 
@@ -18,7 +19,6 @@ export class Player {
   private readonly shown: Float32Array;
   private before = 0;
   private chosenAt = 0;
-  private toldAt = 0;
   private readonly button = byId("play", HTMLButtonElement);
   private readonly graph = byId("graph", HTMLCanvasElement);
 
@@ -46,6 +46,7 @@ export class Player {
       void this.toggle();
     });
     requestAnimationFrame((now) => this.next(now));
+    window.setInterval(() => this.tell(), TOLD_EVERY); // apart from the pictures, which a hidden page does not draw
   }
 
   /** The face without a line. */
@@ -106,7 +107,6 @@ export class Player {
     if (this.live) this.scroll(this.live, position, now);
     this.curves.draw(line ? position : NaN, this.shown);
     this.face.render();
-    if (now - this.toldAt > 60) this.tell(position, now);
     requestAnimationFrame((then) => this.next(then));
   }
 
@@ -122,8 +122,8 @@ export class Player {
     this.curves.set({ line: live.line, outline: null, from, to: from + WINDOW }, choose);
   }
 
-  private tell(position: number, now: number): void {
-    this.toldAt = now;
+  private tell(): void {
+    const position = this.live?.position ?? this.clock.position;
     byId("now", HTMLOutputElement).value = position.toFixed(2);
     this.graph.setAttribute("aria-valuenow", position.toFixed(2));
     const { live } = this;
