@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 OUT ?= out
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo web test test-fast lint types check bench train-default install install-dev clean
+.PHONY: demo web test test-fast lint types check bench bench-serve train-default install install-dev clean
 
 demo: install  ## animate the catalogue that ships with the package into out/demo
 	$(BIN)/expclip animate expclip/data/demo/catalogue.csv -o $(OUT)/demo --format livelink.csv,a2f.json,glb,mp4
@@ -31,6 +31,9 @@ check: lint types test
 
 bench: install-dev  ## ratios and real-time factors on this machine
 	$(BIN)/python -m ray_jobs.bench
+
+bench-serve: install-dev  ## streams over loopback: first frame, lateness, frames a second
+	$(BIN)/python -m serve.bench
 
 # The checkpoint that ships. GRID and FACEGOOD name the corpora's folders, WHISPER a Whisper encoder's safetensors to
 # distil from; without them speech made by us is all there is, and no teacher.

@@ -196,7 +196,7 @@ class Animator:
             "checkpoint": self.digest,
             "rig": self.rig.name,
             "seed": seed,
-            "styles": [[second, style.prompt, style.intensity] for second, style, _ in changes],
+            "styles": [[second, style.prompt, style.intensity, turn] for second, style, turn in changes],
             "postprocess": asdict(options),
         }
 

@@ -54,16 +54,22 @@ class _Ring:
     def clear(self, slot: int) -> None:
         self.rows_XW[slot * self.length : (slot + 1) * self.length] = 0
 
-    def write(self, slot_B: torch.Tensor, step_Bn: torch.Tensor, values_BnW: torch.Tensor) -> None:
-        self.rows_XW.index_copy_(0, self._at(slot_B, step_Bn), values_BnW.flatten(0, 1))
 
-    def read(self, slot_B: torch.Tensor, step_BX: torch.Tensor) -> torch.Tensor:
-        """Return rows (B, X, W)."""
-        rows = self.rows_XW.index_select(0, self._at(slot_B, step_BX))
-        return rows.view(*step_BX.shape, -1)
+class _Places:
+    """Where the rows of a pass stand in rings; rings of one length share them."""
 
-    def _at(self, slot_B: torch.Tensor, step_BX: torch.Tensor) -> torch.Tensor:
-        return (slot_B[:, None] * self.length + step_BX % self.length).flatten()
+    def __init__(self, slot_B: torch.Tensor, step_Bn: torch.Tensor) -> None:
+        self.slot_B, self.step_Bn = slot_B, step_Bn
+        self._found: dict[tuple[int, int, int], torch.Tensor] = {}
+
+    def __call__(self, length: int, *, count: int = 1, apart: int = 0) -> torch.Tensor:
+        """Return places (B n count,) of each step and those before it: `count` of them, `apart` steps apart."""
+        key = (length, count, apart)
+        if key not in self._found:
+            back_K = torch.arange(count - 1, -1, -1) * apart if count > 1 else torch.tensor([apart])
+            step_BnK = (self.step_Bn[..., None] - back_K) % length
+            self._found[key] = (self.slot_B[:, None, None] * length + step_BnK).flatten()
+        return self._found[key]
 
 
 class Stepper:
@@ -136,33 +142,36 @@ class Stepper:
         padded = torch.cat([self._tail_SN[slot_B], audio_BN], 1)
         self._tail_SN[slot_B] = padded[:, -_TAIL:]
         hidden = self.encoder.inner(self.encoder.mel.of_windows(padded).reshape(len(audio_BN), n, -1))
-        code_BnK = self.generator.style(style_BnD)
+        code_BnK, places = self.generator.style(style_BnD), _Places(slot_B, step_Bn)
         for k, layer in enumerate(self._layers):
             if k == len(self.encoder.blocks):
                 features = self.encoder.norm(hidden)
                 hidden = self.generator.inner(features) + self.generator.expression(expression_BnC)
-            lag_Bn = step_Bn - layer.delay
-            valid = None if inside else ((lag_Bn >= 0) & (lag_Bn < steps_B[:, None]))[..., None]
+            valid = None
+            if not inside:
+                lag_Bn = step_Bn - layer.delay
+                valid = ((lag_Bn >= 0) & (lag_Bn < steps_B[:, None]))[..., None]
             film = None if layer.film is None else layer.film(code_BnK).chunk(2, -1)
-            near = _convolve(layer, hidden, slot_B, step_Bn, valid)
+            near = _convolve(layer, hidden, places, valid)
             if layer.held:
-                layer.held.write(slot_B, step_Bn, hidden)
-                hidden = layer.held.read(slot_B, step_Bn - layer.block.right)
+                rows_XW, length = layer.held.rows_XW, layer.held.length
+                rows_XW.index_copy_(0, places(length), hidden.flatten(0, 1))
+                hidden = rows_XW.index_select(0, places(length, apart=layer.block.right)).view_as(hidden)
             hidden = layer.block.dense(hidden, near, film)
         return self.generator.speak(hidden, features, expression_BnC)
 
 
-def _convolve(
-    layer: _Layer, hidden: torch.Tensor, slot_B: torch.Tensor, step_Bn: torch.Tensor, valid: torch.Tensor | None
-) -> torch.Tensor:
+def _convolve(layer: _Layer, hidden: torch.Tensor, places: _Places, valid: torch.Tensor | None) -> torch.Tensor:
     """Return what a block's convolution hears (B, n, W), `block.right` steps behind its input.
 
     For few steps these gathered rows are many times faster than a Conv1d.
     """
-    normed = layer.block.norm(hidden)
-    layer.near.write(slot_B, step_Bn, normed if valid is None else normed * valid)
-    taps, convolution = len(layer.taps_KW), layer.block.time
-    heard_BnK = step_Bn[..., None] - torch.arange(taps - 1, -1, -1) * convolution.dilation[0]
-    heard = layer.near.read(slot_B, heard_BnK.flatten(1)).view(*heard_BnK.shape, -1)
+    normed, convolution = layer.block.norm(hidden), layer.block.time
+    if valid is not None:
+        normed = normed * valid
+    rows_XW, length, taps_KW = layer.near.rows_XW, layer.near.length, layer.taps_KW
+    rows_XW.index_copy_(0, places(length), normed.flatten(0, 1))
+    at = places(length, count=len(taps_KW), apart=convolution.dilation[0])
+    heard = rows_XW.index_select(0, at).view(*hidden.shape[:2], *taps_KW.shape)
     assert convolution.bias is not None
-    return (heard * layer.taps_KW).sum(2) + convolution.bias
+    return (heard * taps_KW).sum(2) + convolution.bias

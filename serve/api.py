@@ -132,7 +132,7 @@ async def post_animate(request: Request) -> Response:
 
 
 async def _held(service: Service, parts: Any) -> AsyncIterator[Any]:
-    with service.admission.request():
+    with service.admission.answer():
         async for part in parts:
             yield part
 

@@ -4,6 +4,7 @@ A call to another replica costs about 10 ms, more than animating 200 ms of speec
 """
 
 import asyncio
+from collections.abc import AsyncIterator
 from typing import Any
 
 from ray import serve
@@ -34,6 +35,15 @@ class AnimatorDeployment:
         self.service = Service(self.settings, self.models)
         self._watch = asyncio.create_task(_tell_of_stopping(self.service))
         return self.service
+
+    async def ProcessAudioStream(self, request_stream: Any, grpc_context: Any = None) -> AsyncIterator[Any]:
+        """Answer a client of Audio2Face-3D, see `serve.a2f`."""
+        from serve.a2f import process
+
+        assert self.service
+        metadata = grpc_context.invocation_metadata() if grpc_context else ()
+        async for reply in process(self.service, request_stream, metadata):
+            yield reply
 
     def check_health(self) -> None:
         """Raise if the ticker has died, to have the replica replaced."""

@@ -37,7 +37,8 @@ class Config:
     seconds: float = 20.0  # of each stream
     chunk: float = 0.02  # seconds of sound in a message
     posts: int = 20  # requests of 10 s speech, one after another
-    overload: int = 10  # times as many streams as the service takes
+    overload: int = 10  # times as many streams as the most above
+    ramp: float = 5.0  # seconds over which they come
     only: Literal["", "streams", "post", "overload"] = ""  # empty: all
     port: int = 18_000  # of the one started
 
@@ -84,7 +85,7 @@ def _service(chosen: Config) -> Iterator[tuple[str, int]]:
             if chosen.mode == "plain" and chosen.cores < (os.cpu_count() or 1):
                 for thread in os.listdir(f"/proc/{pid}/task"):
                     os.sched_setaffinity(int(thread), range(chosen.cores))
-            yield url, pid
+            yield url, pid if chosen.mode == "plain" else 0  # on Ray, the replica is another process
         finally:
             child.communicate(b"\n", timeout=120)
 
@@ -110,12 +111,13 @@ def speech(seconds: float, seed: int) -> np.ndarray[Any, np.dtype[np.int16]]:
     return np.asarray(buzz_N * 10_000, np.int16)
 
 
-async def play(url: str, number: int, chosen: Config) -> Heard:
-    """Play one stream in real time."""
+async def play(url: str, number: int, chosen: Config, *, delay: float = 0.0) -> Heard:
+    """Play one stream in real time, `delay` seconds from now."""
     import websockets
 
     heard, sound = Heard(), speech(chosen.seconds, number).tobytes()
     step = int(chosen.chunk * _RATE) * 2
+    await asyncio.sleep(delay)
     begun = time.perf_counter()
     async with websockets.connect(url.replace("http", "ws", 1) + "/v1/stream", compression=None) as socket:
         style = _STYLES[number % len(_STYLES)]
@@ -153,9 +155,13 @@ async def _listen(socket: Any, heard: Heard, start: float, look_ahead: float, ch
         heard.late += (now - needed_K).tolist()
 
 
-async def _together(url: str, count: int, chosen: Config) -> list[Heard]:
-    found = await asyncio.gather(*(play(url, k, chosen) for k in range(count)), return_exceptions=True)
-    return [h for h in found if isinstance(h, Heard)]
+async def _together(url: str, count: int, chosen: Config, *, ramp: float = 0.0) -> list[Heard]:
+    calls = (play(url, k, chosen, delay=k / count * ramp) for k in range(count))
+    found = await asyncio.gather(*calls, return_exceptions=True)
+    heard = [h for h in found if isinstance(h, Heard)]
+    if len(heard) < count:
+        print(f"{count - len(heard)} connections broke off", flush=True)
+    return heard
 
 
 def _streams(chosen: Config, url: str, pid: int) -> None:
@@ -200,7 +206,7 @@ def _posts(chosen: Config, url: str) -> None:
 
 def _overload(chosen: Config, url: str, pid: int) -> None:
     most, before = max(chosen.streams), _memory(pid)
-    heard = asyncio.run(_together(url, most * chosen.overload, chosen))
+    heard = asyncio.run(_together(url, most * chosen.overload, chosen, ramp=chosen.ramp))
     refused = [h.refused * 1e3 for h in heard if h.refused is not None]
     late = [x * 1e3 for h in heard if h.refused is None for x in h.late]
     print(f"\n{most * chosen.overload} streams asked for: {len(heard) - len(refused)} taken, {len(refused)} refused")

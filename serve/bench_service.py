@@ -56,8 +56,8 @@ def _on_ray(port: int) -> None:
         serve.start(http_options={"host": "127.0.0.1", "port": port, "request_timeout_s": 120})
         serve.run(build(_SETTINGS), name="expclip", route_prefix="/")
         sys.stdin.readline()
-        serve.shutdown()
-        ray.shutdown()  # type: ignore[no-untyped-call]
+        serve.shutdown()  # type: ignore[no-untyped-call]
+        ray.shutdown()
 
 
 if __name__ == "__main__":

@@ -80,6 +80,12 @@ class Admission:
         """Hold one of the places for requests; raises Problem if there is none."""
         if self.requests >= self.limits.requests:
             raise self._busy(f"{self.requests} requests are in work")
+        with self.answer():
+            yield
+
+    @contextmanager
+    def answer(self) -> Iterator[None]:
+        """Hold a place while an answer that has begun is made; it is not refused any more."""
         self.requests += 1
         try:
             yield

@@ -8,7 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import TypeVar
 
+import numpy as np
+
 from expclip import animator as animators
+from expclip import media
 from expclip.animator import Animator
 from expclip.errors import unknown
 from expclip.streamer import Streamer
@@ -93,5 +96,6 @@ def load_models(settings: Settings) -> dict[str, Animator]:
     torch.set_num_threads(settings.threads)
     loaded = {name: animators.load(folder or None) for name, folder in settings.models.items()}
     for animator in loaded.values():
-        animator.style("a shy smile")  # the text tower is loaded when first used
+        # The text tower is loaded when first used, and first passes of each size are slow.
+        list(animator.stream([np.zeros(media.SAMPLE_RATE, np.float32)], animator.style("a shy smile")))
     return loaded

@@ -12,11 +12,13 @@ import pytest
 from expclip import catalogue, corpora, exporters, schema
 from expclip.corpora import checks
 from ray_jobs import cli, ingest
+from serve import animate, api, settings
 
 ROOT = Path(__file__).resolve().parent.parent
 README = (ROOT / "README.md").read_text("utf-8")
 JOBS = (ROOT / "ray_jobs" / "README.md").read_text("utf-8")
-ALL = README + JOBS + (ROOT / "infra" / "README.md").read_text("utf-8")
+SERVE = (ROOT / "serve" / "README.md").read_text("utf-8")
+ALL = README + JOBS + SERVE + (ROOT / "infra" / "README.md").read_text("utf-8")
 
 
 def blocks(language: str) -> list[str]:
@@ -74,10 +76,24 @@ def test_every_corpus_has_its_terms_and_every_note_its_meaning() -> None:
 
 
 def test_every_environment_variable_is_documented() -> None:
-    code = "\n".join(p.read_text("utf-8") for folder in ("expclip", "ray_jobs") for p in (ROOT / folder).rglob("*.py"))
+    code = "\n".join(
+        p.read_text("utf-8") for folder in ("expclip", "ray_jobs", "serve") for p in (ROOT / folder).rglob("*.py")
+    )
     used = set(re.findall(r"\bEXPCLIP_[A-Z0-9_]+\b", code))
     assert used
     assert {name for name in used if name not in ALL} == set()
+
+
+def test_every_setting_and_endpoint_of_the_service_has_its_line() -> None:
+    for prefix, kind in (("", settings.Settings), ("limits.", settings.Limits), ("scaling.", settings.Scaling)):
+        for field in dataclasses.fields(kind):
+            if not dataclasses.is_dataclass(getattr(settings.Settings(), field.name, None)):
+                assert f"`{prefix}{field.name}`" in SERVE or f"`{prefix}{field.name}." in SERVE
+    for route in api.router.routes:
+        path = getattr(route, "path", "/")
+        assert path == "/" or re.search(rf"`(GET|POST|WS) {path}`", SERVE)
+    for name in animate.FORMATS:
+        assert f"`{name}`" in SERVE
 
 
 def test_make_targets_in_the_readme_exist() -> None:

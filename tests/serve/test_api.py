@@ -327,3 +327,23 @@ def test_settings_come_from_a_file_and_from_arguments(tmp_path: Path, monkeypatc
     with pytest.raises(BadRequestError, match="unknown setting 'limits.steams'"):
         load({"limits.steams": 1})
     assert Settings().default_model == "default"
+
+
+def test_odd_requests_are_never_a_fault_of_ours(client: TestClient, wav: bytes) -> None:
+    random = np.random.default_rng(0)
+    starts = [b"RIFF", b"fLaC", b"OggS", b"ID3", b"\xff\xfb", b"\x00\x00\x00\x18ftyp", b"\x1aE\xdf\xa3", b"", wav[:44]]
+    values = ["", "0", "-1", "1e400", "nan", "{}", "[]", "[{}]", '{"mix":[]}', '{"mix":[1]}', '{"emotion":[]}', "\x00",
+              '{"weights":[]}', '{"prompt":null}', '{"track":[]}', '{"at":{}}', "\ud7ff", '"', "x" * 2000]  # fmt: skip
+    for k in range(60):
+        body = starts[k % len(starts)] + random.bytes(int(random.integers(0, 400)))
+        fields = {n: str(random.choice(values)) for n in animate._FIELDS if random.random() < 0.3}
+        if k % 3 == 0:
+            answer = client.post("/v1/animate", params=fields, content=body)
+        elif k % 3 == 1:
+            fields.pop("audio", None)
+            answer = client.post("/v1/animate", data=fields, files={"audio": ("a", wav if k % 2 else body)})
+        else:
+            answer = client.post("/v1/style", content=str(random.choice(values)).encode())
+        assert answer.status_code in (200, 400, 413, 429), answer.text
+        if answer.status_code != 200:
+            assert answer.headers["content-type"] == "application/problem+json"

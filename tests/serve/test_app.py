@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import grpc
 import numpy as np
 import pytest
 import requests
@@ -17,6 +18,7 @@ import websockets.sync.client
 import yaml
 
 from expclip.errors import BadRequestError
+from serve.a2f_messages import SERVICE, AnimationDataStream, AudioStream
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -58,17 +60,30 @@ def test_bad_settings_are_named_before_anything_starts() -> None:
         build({"limits.streams": "many"})
 
 
+def free_port() -> int:
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return int(found.getsockname()[1])
+
+
+GRPC_PORT = free_port()
+
+
 @pytest.fixture
 def address(ray_local: Any) -> Iterator[str]:
     """A running application on loopback, with room for one stream."""
     from ray import serve
+    from ray.serve.config import gRPCOptions
 
     from serve.app import build
 
-    with socket.socket() as found:
-        found.bind(("127.0.0.1", 0))
-        port = found.getsockname()[1]
-    serve.start(http_options={"host": "127.0.0.1", "port": port, "request_timeout_s": 60})
+    port = free_port()
+    serve.start(
+        http_options={"host": "127.0.0.1", "port": port, "request_timeout_s": 60},
+        grpc_options=gRPCOptions(
+            port=GRPC_PORT, grpc_servicer_functions=["serve.a2f.add_A2FControllerServiceServicer_to_server"]
+        ),
+    )
     arguments = {"limits.streams": 1, "limits.drain": 20, "scaling.max_replicas": 1, "scaling.cpus": 0.5}
     serve.run(build(arguments), name="expclip", route_prefix="/")
     yield f"127.0.0.1:{port}"
@@ -105,7 +120,23 @@ def test_animate_stream_overload_and_notice(address: str, wav: bytes, heard: np.
                 got.write(message[16:])
     table = np.frombuffer(got.getvalue(), "<f4").reshape(-1, 53)
     np.testing.assert_allclose(table[:, 1:], whole, atol=1e-4)
+    assert _audio2face(data) == 60
     asyncio.run(_stops_with_notice(address))
+
+
+def _audio2face(data: bytes) -> int:
+    """Return the frames that a client of Audio2Face-3D gets."""
+    audio = {"audio_format": 0, "channel_count": 1, "samples_per_second": 16_000, "bits_per_sample": 16}
+    parts = [{"audio_stream_header": {"audio_header": audio}}, {"audio_with_emotion": {"audio_buffer": data}}]
+    messages = [AudioStream(**part) for part in [*parts, {"end_of_audio": {}}]]
+    with grpc.insecure_channel(f"127.0.0.1:{GRPC_PORT}") as channel:
+        method = channel.stream_stream(
+            f"/{SERVICE}/ProcessAudioStream", request_serializer=AudioStream.SerializeToString,
+            response_deserializer=AnimationDataStream.FromString,
+        )  # fmt: skip
+        replies = list(method(iter(messages), timeout=60))
+    assert replies[-1].status.code == 0, replies[-1]
+    return sum(reply.HasField("animation_data") for reply in replies)
 
 
 async def _stops_with_notice(address: str) -> None:

@@ -150,7 +150,7 @@ export class Face {
     light.far = 5 * height;
     light.updateProjectionMatrix();
     this.key.shadow.bias = -0.0006;
-    this.key.shadow.normalBias = 0.004 * height;
+    this.key.shadow.normalBias = 0.012 * height;
   }
 }
 
