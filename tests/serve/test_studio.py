@@ -154,7 +154,9 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
         pytest.skip("no chromium on the path")
     if not (studio.DIST / "index.html").is_file():
         pytest.skip("the page is not built (make web)")
-    chromium = module.Browser(tmp_path_factory.mktemp("browser"))
+    chromium = module.Browser(
+        tmp_path_factory.mktemp("browser"), "--use-fake-device-for-media-stream", "--use-fake-ui-for-media-stream"
+    )
     yield chromium
     chromium.close()
 
@@ -280,6 +282,21 @@ def test_live_speech_changes_its_feeling_and_becomes_a_take(page: Any, long_line
     brows_T = weights[:, told["names"].index("browInnerUp")]
     assert brows_T[-1] > brows_T[0] + 0.2  # terror came while it spoke
     assert weights[:, told["names"].index("jawOpen")].max() > 0.2
+
+
+@pytest.mark.model
+def test_a_microphone_s_take_and_a_file_that_takes_its_place(page: Any) -> None:
+    page.click("#mic")
+    page.wait("document.querySelector('#stat-first').textContent.endsWith('ms')")
+    page.click("#mic")
+    page.wait(
+        "document.querySelector('#line-name').textContent === 'take 1' && document.querySelector('#stats').hidden"
+    )
+    assert page.evaluate("+document.querySelector('#graph').ariaValueMax") > 0.2
+    page.click("#mic")
+    page.wait("document.documentElement.dataset.live === 'true'")
+    take_line(page)
+    assert page.text("#mic") == "Speak live"
 
 
 @pytest.mark.model

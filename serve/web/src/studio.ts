@@ -14,6 +14,8 @@ interface Sound {
   heard: AudioBuffer | null;
   /** Of a live take: the styles as they changed. Otherwise the panel's style holds. */
   track: TimedStyle[] | null;
+  /** Whether its line has been shown: the next one goes on at its place. */
+  shown: boolean;
 }
 
 type Place = "style-told" | "sound-told" | "download-told";
@@ -29,6 +31,8 @@ export class Studio {
   private asking = new AbortController();
   private takes = 0;
   private away = false;
+  private starting = false;
+  private next: (() => void) | null = null; // what waits for live speech to end
 
   constructor(
     private readonly api: Api,
@@ -40,31 +44,32 @@ export class Studio {
 
   /** The style or the model is another: show it on the face, and in the line or the speech there is. */
   async restyle(): Promise<void> {
-    const { spec } = this.style;
     tell("style-told", "");
     if (this.sound) this.sound.track = null;
-    this.live?.change(spec, this.style.seconds);
-    await this.refresh(spec);
+    this.live?.change(this.style.spec, this.style.seconds);
+    await this.refresh();
   }
 
-  /** Take a sound and play it as soon as it has a face. */
+  /** Take a sound and play it as soon as it has a face; a take of live speech waits to be played. */
   async take(name: string, file: Blob, track: TimedStyle[] | null = null): Promise<void> {
-    this.live?.stop();
+    if (this.live) {
+      this.next = () => void this.take(name, file, track);
+      return this.live.stop();
+    }
     tell("sound-told", "Reading …");
     const heard = await this.clock.context.decodeAudioData(await file.arrayBuffer()).catch(() => null);
-    this.sound = { name, file, heard, track };
+    this.sound = { name, file, heard, track, shown: false };
     byId("relive", HTMLButtonElement).disabled = !heard;
-    if (await this.refresh(this.style.spec, true)) {
-      tell("sound-told", heard ? "" : "This browser cannot play the sound; the face moves in silence.", !heard);
-      if (!track) await this.player.play();
-    }
+    await this.refresh();
   }
 
   /** Begin or end live speech, of the microphone or of the file. */
   async toggleLive(fromFile: boolean): Promise<void> {
     if (this.live) return this.live.stop();
+    if (this.starting) return;
     const heard = fromFile ? (this.sound?.heard ?? null) : null;
     if (fromFile && !heard) return;
+    this.starting = true;
     try {
       tell("sound-told", "");
       this.live = await Live.start(this.api, this.clock, this.names, this.model, this.style.spec, heard, {
@@ -78,6 +83,7 @@ export class Studio {
     } catch (error) {
       tell("sound-told", wordsOf(error), true);
     }
+    this.starting = false;
     this.labelLive(fromFile);
   }
 
@@ -99,20 +105,19 @@ export class Studio {
     }
   }
 
-  /** Ask again for what the key or the service's absence kept back. */
-  async refresh(spec: StyleSpec = this.style.spec, isNew = false): Promise<boolean> {
+  /** Ask for the face of the style, and for the line of the sound there is. */
+  async refresh(): Promise<void> {
     this.asking.abort();
     const { signal } = (this.asking = new AbortController());
+    const { spec } = this.style;
     try {
       const face = await this.api.style(spec, this.model, signal);
       this.style.read(face.phrases);
       this.player.rest(face.weights);
-      if (this.sound && !this.live) await this.animate(this.sound, spec, isNew, signal);
+      if (this.sound && !this.live) await this.animate(this.sound, spec, signal);
       this.reached();
-      return true;
     } catch (error) {
-      if (!signal.aborted) this.failed(error, "style-told", () => void this.refresh(this.style.spec, isNew));
-      return false;
+      if (!signal.aborted) this.failed(error, "style-told", () => void this.refresh());
     }
   }
 
@@ -165,15 +170,17 @@ export class Studio {
     tell("service", "");
   }
 
-  private async animate(sound: Sound, spec: StyleSpec, isNew: boolean, signal: AbortSignal): Promise<void> {
-    if (isNew) tell("sound-told", "Animating …");
+  private async animate(sound: Sound, spec: StyleSpec, signal: AbortSignal): Promise<void> {
+    if (!sound.shown) tell("sound-told", "Animating …");
     const options = { style: sound.track ?? spec, format: "json", fps: FPS, model: this.model };
     const answer = await this.api.animate(sound.file, options, signal);
     const reply = (await answer.json()) as AnimationReply;
     if (sound !== this.sound || this.live) return;
-    this.player.load(Line.fromReply(this.names, reply), sound.heard, sound.name, !isNew);
-    tell("sound-told", "");
+    this.player.load(Line.fromReply(this.names, reply), sound.heard, sound.name, sound.shown);
+    tell("sound-told", sound.heard ? "" : "This browser cannot play the sound; the face moves in silence.", !sound.heard);
     for (const button of downloads()) button.disabled = false;
+    if (!sound.shown && !sound.track) void this.player.play();
+    sound.shown = true;
   }
 
   private async liveEnded(take: Take | null, fromFile: boolean): Promise<void> {
@@ -182,7 +189,10 @@ export class Studio {
     this.live = null;
     this.player.follow(null);
     this.labelLive(fromFile);
-    const name = fromFile ? `${this.sound?.name ?? "file"}, live` : `take ${(this.takes += 1)}`;
+    const { next } = this;
+    this.next = null;
+    if (next) return next();
+    const name = fromFile ? `${this.sound?.name.replace(/, live$/, "")}, live` : `take ${(this.takes += 1)}`;
     if (take) await this.take(name, take.sound, take.track);
     if (wrong) tell("sound-told", wrong, true);
   }
