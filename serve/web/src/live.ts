@@ -28,8 +28,8 @@ const LONGEST_TAKE = 240; // seconds that are kept to play again
 
 export class Live {
   readonly line: Line;
-  /** Seconds from the service's hearing the first sound to its first frame, and its work for a second of sound. */
-  service = { firstFrame: NaN, rtf: NaN };
+  /** Seconds from the service's hearing the first sound to its first frame. */
+  firstFrame = NaN;
   level = 0;
   private lag_ = FIRST_LAG;
   private ages: [number, number][] = [];
@@ -155,7 +155,7 @@ export class Live {
       },
       frame: (second, weights) => this.line.append(second, this.place(weights)),
       arrived: () => this.arrived(),
-      firstFrame: (firstFrame, rtf) => (this.service = { firstFrame, rtf }),
+      firstFrame: (latency) => (this.firstFrame = latency),
       styleChanged: (style, at, transition) => this.track.push({ ...style, at, transition }),
       ended: () => this.ended(),
       problem: (problem, retry) => {

@@ -129,8 +129,7 @@ export class Player {
     const { live } = this;
     if (!live) return;
     byId("stat-lag", HTMLElement).textContent = `${Math.round(live.lag * 1000)} ms`;
-    byId("stat-first", HTMLElement).textContent = ms(live.service.firstFrame);
-    byId("stat-rtf", HTMLElement).textContent = ms(live.service.rtf);
+    byId("stat-first", HTMLElement).textContent = ms(live.firstFrame);
     document.body.style.setProperty("--level", Math.min(1, live.level * 3).toFixed(2));
   }
 

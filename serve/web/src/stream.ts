@@ -14,7 +14,7 @@ export interface StreamEvents {
   frame(second: number, weights: Float32Array): void;
   /** All frames of a message have been given. */
   arrived(): void;
-  firstFrame(latency: number, rtf: number): void;
+  firstFrame(latency: number): void;
   styleChanged(style: StyleSpec, at: number, transition: number): void;
   ended(): void;
   /** `retry`: seconds until the next try; null: it is over. */
@@ -121,7 +121,7 @@ export class Stream {
   private told(message: Message): void {
     const number = (name: string): number => Number(message[name]);
     if (message.type === "configured") this.begin(message as unknown as Configured);
-    else if (message.type === "first_frame") this.events.firstFrame(number("latency"), number("rtf"));
+    else if (message.type === "first_frame") this.events.firstFrame(number("latency"));
     else if (message.type === "style_changed") {
       const asked = this.asked.shift();
       if (asked) this.events.styleChanged(asked.style, this.base + number("at"), number("transition"));
