@@ -5,10 +5,13 @@ BIN := $(VENV)/bin
 OUT ?= out
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
 
-.PHONY: demo test test-fast lint types check bench bench-serve train-default install install-dev clean
+.PHONY: demo web test test-fast lint types check bench bench-serve train-default install install-dev clean
 
 demo: install  ## animate the catalogue that ships with the package into out/demo
 	$(BIN)/expclip animate expclip/data/demo/catalogue.csv -o $(OUT)/demo --format livelink.csv,a2f.json,glb,mp4
+
+web:  ## the studio page that the service shows at /; needs Node 20.19 or later
+	cd serve/web && npm ci --no-audit --no-fund && npm run build
 
 test: install-dev  ## the whole test suite, Ray included
 	$(BIN)/python -m pytest

@@ -12,11 +12,11 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from fastapi import APIRouter, FastAPI, Request, WebSocket
-from fastapi.responses import HTMLResponse, JSONResponse, Response, StreamingResponse
+from fastapi.responses import JSONResponse, Response, StreamingResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from expclip import __version__, action_units
-from serve import examples, problems, stream
+from serve import examples, problems, stream, studio
 from serve.animate import animate, read_request
 from serve.problems import Problem
 from serve.service import Service
@@ -40,6 +40,7 @@ def build_api(service: Callable[[], Service]) -> FastAPI:
         responses=dict.fromkeys((400, 401, 413, 429, 503), examples.PROBLEM),
     )  # fmt: skip
     app.include_router(router)
+    app.include_router(studio.router)
     problems.install(app)
     app.add_middleware(Frame)
     return app
@@ -202,12 +203,6 @@ async def readyz(request: Request) -> dict[str, Any]:
 async def metrics(request: Request) -> Response:
     """Return this replica's metrics."""
     return Response(_service(request).metrics.text(), media_type="text/plain; version=0.0.4")
-
-
-@router.get("/", include_in_schema=False)
-async def root() -> HTMLResponse:
-    """Say what this is."""
-    return HTMLResponse(examples.PAGE)
 
 
 @router.websocket("/v1/stream")

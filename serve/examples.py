@@ -1,4 +1,4 @@
-"""What the service's OpenAPI description says beyond types, and the page at `/`."""
+"""What the service's OpenAPI description says beyond types."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -92,10 +92,3 @@ STYLE: dict[str, Any] = {
         "content": {"application/json": {"schema": {"type": ["object", "string"]}, "examples": dict(STYLES)}},
     }
 }
-
-PAGE = """<!doctype html><html lang="en"><meta charset="utf-8"><meta name="viewport" content="width=device-width">
-<title>ExpCLIP</title><style>body{font:1.1rem/1.5 system-ui;max-width:40rem;margin:4rem auto;padding:0 1rem;
-color-scheme:light dark}</style><h1>ExpCLIP</h1><p>Speech and a style in words become facial animation.</p>
-<ul><li><a href="docs">How to ask for it</a><li><a href="v1/models">Models</a><li><a href="v1/rig">The face's
-channels</a><li><a href="metrics">Metrics of this replica</a></ul></html>
-"""
