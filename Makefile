@@ -13,8 +13,11 @@ demo: install  ## animate the catalogue that ships with the package into out/dem
 web:  ## the studio page that the service shows at /; needs Node 20.19 or later
 	cd serve/web && npm ci --no-audit --no-fund && npm run build
 
+# Two halves at once: those of the library compute, those on Ray mostly wait for processes to start.
 test: install-dev  ## the whole test suite, Ray included
-	$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest -q -m "not ray" > $(VENV)/library.log 2>&1 & library=$$!; \
+	$(BIN)/python -m pytest -q -m ray; jobs=$$?; \
+	wait $$library; rest=$$?; cat $(VENV)/library.log; exit $$((jobs | rest))
 
 test-fast: install-dev  ## without Ray and without the models that ship
 	$(BIN)/python -m pytest -m "not ray and not model"

@@ -123,7 +123,9 @@ def _start(ray: Any, folder: str, tries: int = 3, cpus: float = 0.0) -> None:
         if tries > 1:
             return _start(ray, folder, tries - 1, cpus)
         lines = str(error).strip().splitlines() or [type(error).__name__]
-        raise BadRequestError(f"no Ray cluster could be started on this machine: {lines[0]}") from None
+        raise BadRequestError(
+            f"no Ray cluster could be started on this machine (is it busy? try again): {lines[0]}"
+        ) from None
 
 
 @contextmanager

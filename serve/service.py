@@ -62,7 +62,12 @@ class Service:
 
     async def in_thread(self, function: Callable[..., T], *arguments: object) -> T:
         """Run what takes long outside the event loop, on one of few threads."""
-        return await asyncio.get_running_loop().run_in_executor(self._pool, lambda: function(*arguments))
+        try:
+            running = asyncio.get_running_loop().run_in_executor(self._pool, lambda: function(*arguments))
+        except RuntimeError:  # the pool is closed
+            detail = "this replica takes no new work"
+            raise Problem("stopping", detail, retry_after=self.limits.retry_after) from None
+        return await running
 
     @asynccontextmanager
     async def request(self) -> AsyncIterator[None]:

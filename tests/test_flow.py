@@ -22,7 +22,17 @@ def test_from_nothing_to_animations(ray_local: Any, tmp_path: Path, monkeypatch:
 
     assert main(["synthesize", "-o", "synth", "--set", "hours=0.012"]) == 0
     assert (
-        main(["train-expclip", "-o", "style", "--set", f"tead={few}", *sets(steps=2, every=2, model__lora_rank=0)]) == 0
+        main(
+            [
+                "train-expclip",
+                "-o",
+                "style",
+                "--set",
+                f"tead={few}",
+                *sets(steps=2, every=2, model__lora_rank=0, scale__workers=0),
+            ]
+        )
+        == 0
     )
     tiny = sets(steps=3, batch=4, crop=60, model__width=16, model__encoder_blocks=3, model__blocks=2)
     told = ["--set", "expclip=style", "--set", "corpora.synth=synth", "--set", f"tead={few}", *tiny]

@@ -248,7 +248,8 @@ def test_help_of_a_job_is_its_commented_configuration(run: Run) -> None:
 @pytest.mark.parametrize("verb", [verb for verb, job in cli.JOBS.items() if job.output])
 def test_every_job_takes_its_output_and_positional_settings(run: Run, verb: str) -> None:
     given = {name: f"a {name}" for name in cli.JOBS[verb].positional} | {cli.JOBS[verb].output: "there"}
-    needed = ["--set", "expclip=x"] if verb == "train-generator" else []
+    needs = {"train-generator": "expclip=x", "ablate": "base.expclip=x"}
+    needed = ["--set", needs[verb]] if verb in needs else []
     code, out, _ = run(verb, *[given[name] for name in cli.JOBS[verb].positional], "-o", "there", *needed, "--dry-run")
     assert code == 0
     assert given.items() <= json.loads(out).items()
