@@ -34,7 +34,7 @@ def test_from_nothing_to_animations(ray_local: Any, tmp_path: Path, monkeypatch:
         )
         == 0
     )
-    tiny = sets(steps=3, batch=4, crop=60, model__width=16, model__encoder_blocks=3, model__blocks=2)
+    tiny = sets(steps=3, batch=4, crop=60, scale__workers=0, model__width=16, model__encoder_blocks=3, model__blocks=2)
     told = ["--set", "expclip=style", "--set", "corpora.synth=synth", "--set", f"tead={few}", *tiny]
     assert main(["train-generator", "-o", "model", *told]) == 0
 
