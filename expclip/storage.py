@@ -29,6 +29,11 @@ def _s3() -> Any:
     return s3fs.S3FileSystem()
 
 
+def absolute(path: str) -> str:
+    """Return a path that means the same in processes with another working directory; remote and empty ones as given."""
+    return path if not path or is_remote(path) else os.path.abspath(path)
+
+
 def join(base: str, *parts: str) -> str:
     """Join path parts; a part that is absolute or remote replaces what stands before it."""
     for part in parts:

@@ -6,14 +6,14 @@ for each figure. Started again, it does only what is missing or changed.
 """
 
 import json
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from expclip import ablation, config, storage, train_generator
 from expclip.errors import BadRequestError, unknown
+from expclip.tead import SEED
 from ray_jobs.cluster import Resources
 
 if TYPE_CHECKING:
@@ -35,9 +35,9 @@ class Config:
     resources: Resources = field(default_factory=lambda: Resources(block_rows=1))
 
 
-def run(config_: Config) -> "Summary":
+def run(asked: Config) -> "Summary":
     """Train and evaluate what is missing, write the table and the pictures."""
-    settings = _checked(config_)
+    settings = _checked(asked)
     storage.check_writable(settings.output)
 
     import pyarrow as pa
@@ -63,14 +63,22 @@ def run(config_: Config) -> "Summary":
 
 
 def _checked(settings: Config) -> Config:
-    from dataclasses import replace
-
     if not settings.clips:
         raise BadRequestError("no clips to evaluate on; name folders with --set clips=[FOLDER]")
     if not settings.seeds:
         raise BadRequestError("no seeds; at least one is needed, three tell a spread")
-    output = settings.output if storage.is_remote(settings.output) else os.path.abspath(settings.output)
-    settings = replace(settings, output=output, resources=replace(settings.resources, block_rows=1))
+    base = settings.base
+    given: dict[str, Any] = {"corpora": {name: storage.absolute(folder) for name, folder in base.corpora.items()}}
+    for name in ("expclip", "critic", "whisper", "initial", "cache"):
+        given[name] = storage.absolute(getattr(base, name))
+    given["tead"] = ",".join(part if part == SEED else storage.absolute(part) for part in base.tead.split(","))
+    settings = replace(
+        settings,
+        base=config.changed(base, given),
+        output=storage.absolute(settings.output),
+        clips=tuple(map(storage.absolute, settings.clips)),
+        resources=replace(settings.resources, block_rows=1),
+    )
     for changes in _variants(settings).values():
         config.changed(settings.base, changes)  # raises what is unknown
     train_generator.check(replace(settings.base, checkpoint=""))

@@ -5,7 +5,6 @@ failed, `OUT/animations.errors/*.parquet`. Running it again does only what is mi
 """
 
 import json
-import os
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
@@ -57,7 +56,7 @@ def run(
     check_intensity(config.intensity)
     check_fps(config.fps)
     defaults = catalogue.Line("", "", "", config.intensity, seed=config.seed, fps=config.fps)
-    output = _absolute(config.output)
+    output = storage.absolute(config.output)
     lines, bad = catalogue.read(config.catalogue, defaults)
     source = checkpoint.fingerprint(config.checkpoint) if load is None else ""
     storage.check_writable(output)
@@ -70,7 +69,10 @@ def run(
     settings = (source, sorted(config.formats), sorted(config.without))
     tasks = [pipeline.Task(line.clip_id, _request(line, settings), asdict(line)) for line in lines]
     present = {name.rsplit("/", 1)[-1] for name in storage.listing(output)}
-    folder, device = config.checkpoint and _absolute(config.checkpoint), "cuda" if config.resources.gpus else "cpu"
+    folder, device = (
+        config.checkpoint and storage.absolute(config.checkpoint),
+        "cuda" if config.resources.gpus else "cpu",
+    )
     make = load or partial(_load, folder, device)
     step = partial(AnimateStep, make, output=output, formats=config.formats, without=config.without)
     print(f"animate: {len(lines) + len(bad)} clips of {config.catalogue} -> {config.output}", flush=True)
@@ -87,11 +89,6 @@ def run(
     )
     print(table(summary, config, time.monotonic() - began), flush=True)
     return summary
-
-
-def _absolute(path: str) -> str:
-    """Workers have another working directory."""
-    return path if storage.is_remote(path) else os.path.abspath(path)
 
 
 def _request(line: catalogue.Line, settings: Sequence[object]) -> str:

@@ -103,9 +103,11 @@ def _checked(config: Config) -> Config:
         raise unknown("split", config.source.split, SPLITS)
     if config.backend not in llm.BACKENDS:
         raise unknown("backend", config.backend, llm.BACKENDS)
-    output = _absolute(config.output.rstrip("/"))
-    cache = _absolute(config.cache) if config.cache else storage.join(output, "cache")
-    config = replace(config, output=output, cache=cache, checkpoint=config.checkpoint and _absolute(config.checkpoint))
+    output = storage.absolute(config.output.rstrip("/"))
+    cache = storage.absolute(config.cache) if config.cache else storage.join(output, "cache")
+    config = replace(
+        config, output=output, cache=cache, checkpoint=config.checkpoint and storage.absolute(config.checkpoint)
+    )
     llm.load(config.backend, config.llm, Cache())  # raises what it cannot use
     if config.backend == "vllm":
         vllm.check_installed()
@@ -115,11 +117,6 @@ def _checked(config: Config) -> Config:
         resources = replace(config.resources, workers=workers, block_rows=rows, blocks=1)
         config = replace(config, llm=llm.shared(config.llm, workers), resources=resources)
     return config
-
-
-def _absolute(path: str) -> str:
-    """Workers have another working directory."""
-    return path if storage.is_remote(path) else os.path.abspath(path)
 
 
 def _schema() -> Any:

@@ -6,7 +6,6 @@ speaker's face at rest (both in `FOLDER/tracks.work`), then the tracks. Running 
 changed; with other `options` nothing is tracked again.
 """
 
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from functools import partial
@@ -48,7 +47,7 @@ def run(config: Config) -> dict[str, Any]:
     for name in ("side", "faces"):
         if getattr(config, name) < 1:
             raise BadRequestError(f"{name} {getattr(config, name)} is less than 1")
-    folder, output = _corpus(_absolute(config.clips)), _absolute(config.tracks)
+    folder, output = _corpus(storage.absolute(config.clips)), storage.absolute(config.tracks)
     brought = storage.join(folder, "tracks")
     if config.extractor == "precomputed" and output == brought:
         raise BadRequestError(f"{config.tracks} is what is read: choose another output")
@@ -73,11 +72,6 @@ def run(config: Config) -> dict[str, Any]:
         print(f"extract: {len(rows) - len(seen)} clips are of sound alone and have no face", flush=True)
     print("\n".join(_told(summary, config)), flush=True)
     return {"clips": summary.there + summary.done, "made": summary.done, "failed": summary.failed}
-
-
-def _absolute(path: str) -> str:
-    """Workers have another working directory."""
-    return path if storage.is_remote(path) else os.path.abspath(path)
 
 
 def _corpus(clips: str) -> str:

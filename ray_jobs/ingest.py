@@ -7,7 +7,6 @@ with a text get their phones by forced alignment. Running it again does only wha
 """
 
 import json
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -39,8 +38,8 @@ class Config:
 def run(config: Config) -> dict[str, Any]:
     """Bring in what is missing, print the corpus's terms and what the checks found."""
     importer = corpora.load(config.corpus)
-    root, output = _absolute(config.root), _absolute(config.output)
-    matrix = _absolute(config.options.matrix) if config.options.matrix else ""
+    root, output = storage.absolute(config.root), storage.absolute(config.output)
+    matrix = storage.absolute(config.options.matrix) if config.options.matrix else ""
     options = Options(matrix, config.options.cut)
     tree = corpora.tree(importer, root, options, output=output)
     sources = list(importer.clips(tree, options))
@@ -52,11 +51,6 @@ def run(config: Config) -> dict[str, Any]:
         summary = _clips(importer, sources, output, config.resources) if sources else None
     expressions, broken = _expressions(importer, tree, output)
     return _report(importer, config, output, summary, expressions, broken)
-
-
-def _absolute(path: str) -> str:
-    """Workers have another working directory."""
-    return path if storage.is_remote(path) else os.path.abspath(path)
 
 
 def _clips(importer: corpora.Importer, sources: Sequence[Source], output: str, resources: Resources) -> "Summary":

@@ -4,7 +4,6 @@
 and `FOLDER/audio/*`. Running it again, or with more hours, makes only the clips that are missing.
 """
 
-import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -34,7 +33,7 @@ def run(config: Config) -> dict[str, Any]:
     """Make what is missing and print how it went."""
     if not 0 < config.hours < 1e4:
         raise BadRequestError(f"hours {config.hours!r} is outside 0..10000")
-    output = config.output if storage.is_remote(config.output) else os.path.abspath(config.output)
+    output = storage.absolute(config.output)
     storage.check_writable(output)
 
     from functools import partial
